@@ -1,0 +1,47 @@
+# Two commands matter: `make demo` runs the main job, `make test` passes the tests. Each makes .venv itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PINS := -c constraints.txt
+JOBS ?= 2
+
+.PHONY: demo test slow lint types imports docs bench clean
+
+$(VENV)/.core: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet $(PINS) -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(PIP) install --quiet $(PINS) -e ".[dev,docs]"
+	touch $@
+
+demo: $(VENV)/.core  ## run the loop on 3,000 faces, offline; the last line is the path of the report
+	@$(BIN)/equipoise demo --out equipoise-demo --overwrite
+
+test: $(VENV)/.dev  ## the fast suite
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+
+slow: $(VENV)/.dev  ## tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/pyright
+
+imports: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+docs: $(VENV)/.dev
+	$(BIN)/python scripts/write_metric_docs.py --check
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+bench: $(VENV)/.dev  ## ratios against named peers, in one run
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist docs/_build .pytest_cache .ruff_cache .import_linter_cache equipoise-demo
