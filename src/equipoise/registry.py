@@ -1,0 +1,118 @@
+"""Lazy names: ``"module:Class"`` strings that are imported when somebody asks for them.
+
+A registry holds names of ours and the entry points of installed plug-ins. A plug-in never hides a name of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from equipoise.errors import InputError, UnknownNameError, did_you_mean, listed
+
+
+class Registry:
+    """Names of one kind of thing, resolved lazily.
+
+    Parameters
+    ----------
+    kind : str
+        What a message calls it, in the singular: ``"metric"``.
+    group : str
+        Entry-point group of plug-ins, as ``"equipoise.metrics"``.
+    builtin : dict of str to str
+        Name to ``"module:attribute"``.
+    """
+
+    def __init__(self, kind: str, group: str, builtin: dict[str, str]) -> None:
+        self.kind = kind
+        self.group = group
+        self._builtin = dict(builtin)
+        self._plugins: dict[str, str] | None = None
+
+    @property
+    def plugins(self) -> dict[str, str]:
+        """Names that installed plug-ins add, as ``"module:attribute"``."""
+        if self._plugins is None:
+            found = {point.name: point.value for point in entry_points(group=self.group)}
+            self._plugins = {name: value for name, value in found.items() if name not in self._builtin}
+        return self._plugins
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._builtin or name in self.plugins
+
+    def __iter__(self) -> Iterator[str]:
+        yield from sorted({*self._builtin, *self.plugins})
+
+    def path(self, name: str) -> str:
+        """Return ``"module:attribute"`` of a name without importing it."""
+        found = self._builtin.get(name) or self.plugins.get(name)
+        if found is None:
+            raise UnknownNameError(
+                f"There is no {self.kind} '{name}'.{did_you_mean(name, self)}", f"Known: {listed(self, 30)}.", value=name
+            )
+        return found
+
+    def load(self, name: str) -> Any:
+        """Import and return what a name stands for."""
+        module, _, attribute = self.path(name).partition(":")
+        try:
+            return getattr(import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise InputError(
+                f"The {self.kind} '{name}' cannot be loaded from '{self.path(name)}': {error}.",
+                "Install the package that provides it, or mend its entry point.",
+                value=name,
+            ) from error
+
+
+METRICS = Registry(
+    "metric",
+    "equipoise.metrics",
+    {
+        "accuracy": "equipoise.metrics.classification:Accuracy",
+        "accuracy_gap": "equipoise.metrics.classification:AccuracyGap",
+        "tpr": "equipoise.metrics.classification:TruePositiveRate",
+        "tpr_gap": "equipoise.metrics.classification:TruePositiveRateGap",
+        "fpr": "equipoise.metrics.classification:FalsePositiveRate",
+        "fpr_gap": "equipoise.metrics.classification:FalsePositiveRateGap",
+        "selection_rate": "equipoise.metrics.classification:SelectionRate",
+        "selection_rate_gap": "equipoise.metrics.classification:SelectionRateGap",
+        "impact_ratio": "equipoise.metrics.classification:ImpactRatio",
+        "auc": "equipoise.metrics.classification:Auc",
+        "auc_gap": "equipoise.metrics.classification:AucGap",
+        "skew": "equipoise.metrics.retrieval:Skew",
+        "max_skew": "equipoise.metrics.retrieval:MaxSkew",
+        "min_skew": "equipoise.metrics.retrieval:MinSkew",
+        "dp": "equipoise.metrics.retrieval:DemographicParity",
+        "explicit_share": "equipoise.metrics.retrieval:ExplicitShare",
+        "recall": "equipoise.metrics.retrieval:Recall",
+        "overlap": "equipoise.metrics.utility:Overlap",
+        "query_cosine": "equipoise.metrics.utility:QueryCosine",
+        "zero_shot_accuracy": "equipoise.metrics.zero_shot:ZeroShotAccuracy",
+        "cosine_bias": "equipoise.metrics.association:CosineBias",
+        "score_gap": "equipoise.metrics.association:StandardisedScoreGap",
+    },
+)
+
+MITIGATIONS = Registry(
+    "mitigation",
+    "equipoise.mitigations",
+    {
+        "wring": "equipoise.mitigate.embeddings.wring:Wring",
+        "span-projection": "equipoise.mitigate.embeddings.projection:SpanProjection",
+        "difference-projection": "equipoise.mitigate.embeddings.projection:DifferenceProjection",
+        "noop": "equipoise.mitigate.embeddings.noop:NoOp",
+    },
+)
+
+ENCODERS = Registry(
+    "encoder",
+    "equipoise.encoders",
+    {
+        "demo": "equipoise.models.demo:load",
+        "precomputed": "equipoise.models.precomputed:load",
+    },
+)
