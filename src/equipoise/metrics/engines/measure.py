@@ -1,0 +1,250 @@
+"""Estimates of one arm of an embedding audit: every metric, for every key, by query and as the mean over families.
+
+Each number stands beside what chance alone gives (``null_value``, ``p``) and carries an interval: a bootstrap one where
+draws are given, else the metric's closed form. Without draws a family's limits are the means of its queries' limits:
+conservative, and for these queries only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from equipoise.data.groups import Vocabulary
+from equipoise.data.queries import Query
+from equipoise.errors import listed
+from equipoise.metrics.engines import nulls
+from equipoise.metrics.engines.ranking import Ranked
+from equipoise.metrics.engines.replicates import Families, Replicates, explicit_shares
+from equipoise.metrics.engines.rows import EstimateRows
+from equipoise.protocols import Metric
+from equipoise.registry import METRICS
+from equipoise.stats import bootstrap_interval, mean_interval, wilson
+
+NULL_DRAWS = 500
+SINGLE_NULL_DRAWS = 5000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured on every arm.
+
+    Attributes
+    ----------
+    queries : tuple of Query
+    keys : tuple of str
+        Attributes and intersections.
+    metrics : tuple of Metric
+        Of evidence ``top`` or ``moments``.
+    vocabulary : Vocabulary
+    draws : int
+        Bootstrap draws; 0 for closed forms.
+    level : float
+    seed : int
+    """
+
+    queries: tuple[Query, ...]
+    keys: tuple[str, ...]
+    metrics: tuple[Metric, ...]
+    vocabulary: Vocabulary
+    draws: int
+    level: float
+    seed: int
+
+    @property
+    def families(self) -> Families:
+        """The queries by family."""
+        return Families.of([query.family for query in self.queries])
+
+    @property
+    def named(self) -> list[tuple[str, int]]:
+        """The (attribute, group number) that each explicit query names."""
+        out = []
+        for number in self.families.explicit:
+            attribute, _, group = self.queries[number].explicit.partition("=")
+            groups = self.vocabulary.groups(attribute) if attribute in self.vocabulary.attributes else ()
+            out.append((attribute, groups.index(group)) if group in groups else ("", -1))
+        return out
+
+
+def left_out(plan: Plan, ranked: Ranked, key: str) -> str:
+    """Say which groups are too small, or return an empty text."""
+    valid = ranked.pool.valid[key]
+    groups = plan.vocabulary.groups(key)
+    small = [group for group, enough in zip(groups, valid, strict=True) if not enough]
+    return f"left out, fewer than {ranked.pool.minimum} rows: {listed(small, 5)}" if small else ""
+
+
+def measure(rows: EstimateRows, arm: str, ranked: Ranked, plan: Plan, drawn: Replicates | None, detail: bool) -> None:
+    """Append the estimates of one arm.
+
+    ``detail`` adds the rows of single groups; controls go without.
+    """
+    top = [metric for metric in plan.metrics if metric.descriptor.evidence == "top"]
+    moment = [metric for metric in plan.metrics if metric.descriptor.evidence == "moments"]
+    families = plan.families
+    chance = nulls.families_top(ranked, plan.keys, top, families.members, NULL_DRAWS, plan.seed) if top else {}
+    single, moments = ({}, {})
+    if moment:
+        single, moments = nulls.families_moments(ranked, plan.keys, moment, families.members, NULL_DRAWS, plan.seed)
+    chance |= moments
+    for key in plan.keys:
+        reason = left_out(plan, ranked, key)
+        enough = int(ranked.pool.valid[key].sum()) >= 2
+        for metric in plan.metrics:
+            name = metric.descriptor.name
+            if metric.descriptor.evidence == "top":
+                null = nulls.one_query(ranked.pool, key, ranked.k, metric, SINGLE_NULL_DRAWS, plan.seed)
+                null = null[:, None]
+            else:
+                null = single[name, key]
+            view = _View(rows, arm, ranked, plan, drawn, metric, key, reason)
+            if metric.descriptor.per_group:
+                if detail:
+                    view.per_group(null, [chance[name, key, f] for f in range(len(families.members))])
+            elif enough:
+                view.over_groups(null, [chance[name, key, f] for f in range(len(families.members))])
+            else:
+                view.too_few()
+    if families.explicit.size and "explicit_share" in METRICS:
+        _explicit(rows, arm, ranked, plan)
+
+
+@dataclass
+class _View:
+    """One metric of one key on one arm."""
+
+    rows: EstimateRows
+    arm: str
+    ranked: Ranked
+    plan: Plan
+    drawn: Replicates | None
+    metric: Metric
+    key: str
+    reason: str
+
+    def __post_init__(self) -> None:
+        source = self.ranked.top if self.metric.descriptor.evidence == "top" else self.ranked.moments
+        self.evidence = source(self.key)
+        self.values = self.metric.statistic(self.evidence)
+        self.limits = self.metric.interval(self.evidence, self.plan.level)
+        self.common = {
+            "metric": self.metric.descriptor.called(self.ranked.k),
+            "protocol": self.metric.descriptor.protocol,
+            "attribute": self.key,
+            "arm": self.arm,
+            "level": self.plan.level,
+        }
+        self.n = int(self.ranked.pool.counts[self.key].sum())
+        self.families = self.plan.families
+
+    def p(self, values: Any, null: Any) -> Any:
+        descriptor = self.metric.descriptor
+        return nulls.permutation_p(nulls.harm_size(descriptor, values), nulls.harm_size(descriptor, null))
+
+    def over_groups(self, null: Any, chance: list[Any]) -> None:
+        name, plan = self.metric.descriptor.name, self.plan
+        texts = [query.text for query in plan.queries]
+        low, high = self.limits if self.limits is not None else (np.full_like(self.values, np.nan),) * 2
+        if self.drawn is not None:
+            low, high = bootstrap_interval(self.values, self.drawn.query[self.arm, name, self.key], plan.level)
+        p = self.p(self.values, null)
+        low, high = nulls.with_no_disparity(self.metric.descriptor, low, high, p, plan.level)
+        expected = np.broadcast_to(null.mean(0), self.values.shape)
+        for f, members in enumerate(self.families.members):
+            family = self.families.names[f]
+            mean = self.values[members].mean()
+            if self.drawn is not None:
+                draws = self.drawn.family[self.arm, name, self.key, f]
+                ends = bootstrap_interval(np.asarray(mean), draws, plan.level)
+            else:
+                ends = (low[members].mean(), high[members].mean())
+            chance_p = self.p(mean, chance[f])
+            ends = nulls.with_no_disparity(self.metric.descriptor, *ends, chance_p, plan.level)
+            self.rows.add(
+                **self.common, family=family, value=mean, low=ends[0], high=ends[1], n=self.n,
+                null_value=chance[f].mean(), p=chance_p, reason=self.reason,
+            )  # fmt: skip
+            self.rows.add(
+                **self.common, family=family, query=np.asarray(texts, object)[members], value=self.values[members],
+                low=low[members], high=high[members], n=self.n, null_value=expected[members], p=p[members],
+                reason=self.reason,
+            )  # fmt: skip
+
+    def per_group(self, null: Any, chance: list[Any]) -> None:
+        name, plan = self.metric.descriptor.name, self.plan
+        groups = np.asarray(plan.vocabulary.groups(self.key), object)
+        counts, valid = self.ranked.pool.counts[self.key], self.ranked.pool.valid[self.key]
+        status = np.where(valid, "ok", "insufficient")
+        reason = np.asarray(
+            [
+                "" if v else f"{c} rows, fewer than {self.ranked.pool.minimum}"
+                for c, v in zip(counts, valid, strict=True)
+            ],
+            object,
+        )
+        low, high = self.limits if self.limits is not None else (np.full_like(self.values, np.nan),) * 2
+        counted = self.metric.counted(self.evidence)
+        p = self.p(self.values, null)
+        expected = np.broadcast_to(null.mean(0), self.values.shape)
+        for f, members in enumerate(self.families.members):
+            family = self.families.names[f]
+            mean = self.values[members].mean(0)
+            if self.drawn is not None:
+                draws = self.drawn.family[self.arm, name, self.key, f]
+                ends = bootstrap_interval(mean, draws, plan.level)
+            else:
+                ends = (low[members].mean(0), high[members].mean(0))
+            self.rows.add(
+                **self.common, group=groups, family=family, value=mean, low=ends[0], high=ends[1], n=counts,
+                null_value=chance[f].mean(0), p=self.p(mean, chance[f]), status=status, reason=reason,
+            )  # fmt: skip
+            many = len(members)
+            self.rows.add(
+                **self.common, group=np.tile(groups, many), family=family,
+                query=np.repeat(np.asarray([plan.queries[i].text for i in members], object), groups.size),
+                value=self.values[members], low=low[members], high=high[members], n=np.tile(counts, many),
+                numerator=np.nan if counted is None else counted[0][members],
+                denominator=np.nan if counted is None else np.broadcast_to(counted[1], self.values.shape)[members],
+                null_value=expected[members], p=p[members], status=np.tile(status, many), reason=np.tile(reason, many),
+            )  # fmt: skip
+
+    def too_few(self) -> None:
+        self.rows.add(
+            **self.common, family=np.asarray(self.families.names or ("",), object), value=np.nan, n=self.n,
+            status="insufficient", reason=f"fewer than two groups with {self.ranked.pool.minimum} rows",
+        )  # fmt: skip
+
+
+def _explicit(rows: EstimateRows, arm: str, ranked: Ranked, plan: Plan) -> None:
+    metric = METRICS.load("explicit_share")()
+    families, named = plan.families, plan.named
+    shares = explicit_shares({key: ranked.top(key) for key in ranked.pool.codes}, families.explicit, named)
+    common = {
+        "metric": metric.descriptor.called(ranked.k), "protocol": metric.descriptor.protocol, "family": "explicit",
+        "arm": arm, "level": plan.level,
+    }  # fmt: skip
+    known, hits, prior = (np.full(shares.size, np.nan) for _ in range(3))
+    for i, (query, (key, group)) in enumerate(zip(families.explicit, named, strict=True)):
+        if key:
+            counts = ranked.top(key).top[query]
+            known[i], hits[i] = counts.sum(), counts[group]
+            pool = ranked.pool.counts[key]
+            prior[i] = pool[group] / pool.sum()
+    low, high = wilson(np.nan_to_num(hits), np.where(known > 0, known, 1), plan.level)
+    usable = np.isfinite(shares)
+    rows.add(
+        **common, query=np.asarray([plan.queries[i].text for i in families.explicit], object), value=shares,
+        low=low, high=high, n=np.nan_to_num(known).astype(int), numerator=hits, denominator=known, null_value=prior,
+        reason=np.where(usable, "", "the query names no group of the audited attributes").astype(object),
+    )  # fmt: skip
+    if usable.any():
+        mean = shares[usable].mean()
+        spread = shares[usable].std(ddof=1) / np.sqrt(usable.sum()) if usable.sum() > 1 else np.nan
+        ends = (
+            (max(0.0, mean - 1.96 * spread), min(1.0, mean + 1.96 * spread)) if np.isfinite(spread) else (np.nan,) * 2
+        )
+        rows.add(**common, value=mean, low=ends[0], high=ends[1], n=ranked.k, null_value=prior[usable].mean())
