@@ -1,0 +1,1 @@
+"""Mitigations, by what they change."""

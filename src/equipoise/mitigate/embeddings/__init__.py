@@ -1,0 +1,1 @@
+"""Edits of embeddings: one published method, one file."""
