@@ -1,0 +1,1 @@
+"""What is kept on disk: vectors, rows, predictions, each with its checksum."""
