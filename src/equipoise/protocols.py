@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Floats = NDArray[np.floating[Any]]
+Floats = NDArray[Any]
 
 
 @runtime_checkable
@@ -237,7 +237,7 @@ class Mitigation(ABC):
     attributes: tuple[str, ...]
     fit_rows: tuple[str, ...] = ()
 
-    def controls(self) -> list[Mitigation]:
+    def controls(self) -> Sequence[Mitigation]:
         """Return fitted mitigations that ``audit`` runs beside this one, as arms."""
         return []
 
@@ -253,7 +253,9 @@ class EmbeddingMitigation(Mitigation):
         """Learn from an EmbeddingSet (vocabulary, prompts, reference rows); return self."""
 
     @abstractmethod
-    def transform(self, x: NDArray[Any], *, modality: str = "text", queries: Sequence[Any] | None = None) -> NDArray[Any]:
+    def transform(
+        self, x: NDArray[Any], *, modality: str = "text", queries: Sequence[Any] | None = None
+    ) -> NDArray[Any]:
         """Return (n, d) edited vectors of the dtype of ``x``.
 
         ``queries`` are the texts behind the rows of ``x`` (str, or Query with ``text`` and ``explicit``): an edit may
@@ -268,6 +270,10 @@ class EmbeddingMitigation(Mitigation):
     @abstractmethod
     def from_state(cls, parameters: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> EmbeddingMitigation:
         """Rebuild a fitted mitigation; its transform is bit-identical."""
+
+    def controls(self) -> Sequence[EmbeddingMitigation]:
+        """Return fitted embedding mitigations that ``audit`` runs beside this one, as arms."""
+        return []
 
     def diagnostics(self, x: NDArray[Any], queries: Sequence[Any]) -> pa.Table | None:
         """Return a table of one row a query that says what the edit does to it, or None."""

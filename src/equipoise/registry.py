@@ -51,7 +51,9 @@ class Registry:
         found = self._builtin.get(name) or self.plugins.get(name)
         if found is None:
             raise UnknownNameError(
-                f"There is no {self.kind} '{name}'.{did_you_mean(name, self)}", f"Known: {listed(self, 30)}.", value=name
+                f"There is no {self.kind} '{name}'.{did_you_mean(name, self)}",
+                f"Known: {listed(self, 30)}.",
+                value=name,
             )
         return found
 

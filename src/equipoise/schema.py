@@ -121,6 +121,7 @@ class Document(BaseModel):
     version: str = ""
 
     def model_post_init(self, context: Any, /) -> None:
+        """Fill in schema and version where they were not given."""
         if not self.schema_:
             object.__setattr__(self, "schema_", f"equipoise.{self.KIND}/{self.MAJOR}")
         if not self.version:

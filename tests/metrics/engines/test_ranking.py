@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from equipoise.metrics.association import CosineBias, StandardisedScoreGap
 from equipoise.metrics.engines import nulls
 from equipoise.metrics.engines.ranking import DRAWS_AT_ONCE, Pool, Ranked, draw
 from equipoise.metrics.engines.replicates import Families, family_mean, overlap, query_weights, replicate
 from equipoise.metrics.retrieval import MaxSkew, Skew
-from equipoise.metrics.association import CosineBias, StandardisedScoreGap
 from equipoise.stats import row_weights
 
 N, Q, K = 400, 5, 60

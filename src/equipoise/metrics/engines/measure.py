@@ -7,75 +7,23 @@ conservative, and for these queries only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from equipoise.data.groups import Vocabulary
-from equipoise.data.queries import Query
-from equipoise.errors import listed
 from equipoise.metrics.engines import nulls
+from equipoise.metrics.engines.explicit import add_explicit
+from equipoise.metrics.engines.plan import Plan, left_out
 from equipoise.metrics.engines.ranking import Ranked
-from equipoise.metrics.engines.replicates import Families, Replicates, explicit_shares
+from equipoise.metrics.engines.replicates import Replicates
 from equipoise.metrics.engines.rows import EstimateRows
 from equipoise.protocols import Metric
 from equipoise.registry import METRICS
-from equipoise.stats import bootstrap_interval, mean_interval, wilson
+from equipoise.stats import bootstrap_interval
 
 NULL_DRAWS = 500
 SINGLE_NULL_DRAWS = 5000
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is measured on every arm.
-
-    Attributes
-    ----------
-    queries : tuple of Query
-    keys : tuple of str
-        Attributes and intersections.
-    metrics : tuple of Metric
-        Of evidence ``top`` or ``moments``.
-    vocabulary : Vocabulary
-    draws : int
-        Bootstrap draws; 0 for closed forms.
-    level : float
-    seed : int
-    """
-
-    queries: tuple[Query, ...]
-    keys: tuple[str, ...]
-    metrics: tuple[Metric, ...]
-    vocabulary: Vocabulary
-    draws: int
-    level: float
-    seed: int
-
-    @property
-    def families(self) -> Families:
-        """The queries by family."""
-        return Families.of([query.family for query in self.queries])
-
-    @property
-    def named(self) -> list[tuple[str, int]]:
-        """The (attribute, group number) that each explicit query names."""
-        out = []
-        for number in self.families.explicit:
-            attribute, _, group = self.queries[number].explicit.partition("=")
-            groups = self.vocabulary.groups(attribute) if attribute in self.vocabulary.attributes else ()
-            out.append((attribute, groups.index(group)) if group in groups else ("", -1))
-        return out
-
-
-def left_out(plan: Plan, ranked: Ranked, key: str) -> str:
-    """Say which groups are too small, or return an empty text."""
-    valid = ranked.pool.valid[key]
-    groups = plan.vocabulary.groups(key)
-    small = [group for group, enough in zip(groups, valid, strict=True) if not enough]
-    return f"left out, fewer than {ranked.pool.minimum} rows: {listed(small, 5)}" if small else ""
 
 
 def measure(rows: EstimateRows, arm: str, ranked: Ranked, plan: Plan, drawn: Replicates | None, detail: bool) -> None:
@@ -110,7 +58,7 @@ def measure(rows: EstimateRows, arm: str, ranked: Ranked, plan: Plan, drawn: Rep
             else:
                 view.too_few()
     if families.explicit.size and "explicit_share" in METRICS:
-        _explicit(rows, arm, ranked, plan)
+        add_explicit(rows, arm, ranked, plan)
 
 
 @dataclass
@@ -217,34 +165,3 @@ class _View:
             **self.common, family=np.asarray(self.families.names or ("",), object), value=np.nan, n=self.n,
             status="insufficient", reason=f"fewer than two groups with {self.ranked.pool.minimum} rows",
         )  # fmt: skip
-
-
-def _explicit(rows: EstimateRows, arm: str, ranked: Ranked, plan: Plan) -> None:
-    metric = METRICS.load("explicit_share")()
-    families, named = plan.families, plan.named
-    shares = explicit_shares({key: ranked.top(key) for key in ranked.pool.codes}, families.explicit, named)
-    common = {
-        "metric": metric.descriptor.called(ranked.k), "protocol": metric.descriptor.protocol, "family": "explicit",
-        "arm": arm, "level": plan.level,
-    }  # fmt: skip
-    known, hits, prior = (np.full(shares.size, np.nan) for _ in range(3))
-    for i, (query, (key, group)) in enumerate(zip(families.explicit, named, strict=True)):
-        if key:
-            counts = ranked.top(key).top[query]
-            known[i], hits[i] = counts.sum(), counts[group]
-            pool = ranked.pool.counts[key]
-            prior[i] = pool[group] / pool.sum()
-    low, high = wilson(np.nan_to_num(hits), np.where(known > 0, known, 1), plan.level)
-    usable = np.isfinite(shares)
-    rows.add(
-        **common, query=np.asarray([plan.queries[i].text for i in families.explicit], object), value=shares,
-        low=low, high=high, n=np.nan_to_num(known).astype(int), numerator=hits, denominator=known, null_value=prior,
-        reason=np.where(usable, "", "the query names no group of the audited attributes").astype(object),
-    )  # fmt: skip
-    if usable.any():
-        mean = shares[usable].mean()
-        spread = shares[usable].std(ddof=1) / np.sqrt(usable.sum()) if usable.sum() > 1 else np.nan
-        ends = (
-            (max(0.0, mean - 1.96 * spread), min(1.0, mean + 1.96 * spread)) if np.isfinite(spread) else (np.nan,) * 2
-        )
-        rows.add(**common, value=mean, low=ends[0], high=ends[1], n=ranked.k, null_value=prior[usable].mean())

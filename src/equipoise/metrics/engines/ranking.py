@@ -10,7 +10,7 @@ Notation: n rows, Q queries, k of the top, G groups of a key (an attribute or an
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -243,3 +243,19 @@ class _Centred:
             first[:, :, cell] = weights[:, part] @ self.first[:, part].T
             second[:, :, cell] = weights[:, part] @ self.second[:, part].T
         return {key: (total @ s, first @ s, second @ s) for key, s in pool.cells[1].items()}
+
+
+def explicit_shares(
+    top: Mapping[str, TopCounts], numbers: NDArray[np.int64], named: Sequence[tuple[str, int]]
+) -> NDArray[np.float64]:
+    """Return the share of the named group among rows of known group in the top k, (..., E)."""
+    columns = []
+    for query, (key, group) in zip(numbers, named, strict=True):
+        if key not in top:
+            some = next(iter(top.values())).top
+            columns.append(np.full(some.shape[:-2], np.nan))
+            continue
+        counts = top[key].top[..., query, :]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            columns.append(counts[..., group] / counts.sum(-1))
+    return np.stack(columns, axis=-1)

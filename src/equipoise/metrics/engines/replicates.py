@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise.metrics.engines.ranking import Ranked, draw
-from equipoise.protocols import Metric, TopCounts
+from equipoise.metrics.engines.ranking import Ranked, draw, explicit_shares
+from equipoise.protocols import Metric
 from equipoise.stats.ranked import row_weights, taken_weights
 
 EXPLICIT = "explicit"
@@ -152,22 +152,6 @@ def replicate(
             if arm != base:
                 found.overlap[arm] = _overlap_draws(arms[base], arms[arm], draws, seed)
     return found
-
-
-def explicit_shares(
-    top: Mapping[str, TopCounts], numbers: NDArray[np.int64], named: Sequence[tuple[str, int]]
-) -> NDArray[np.float64]:
-    """Return the share of the named group among rows of known group in the top k, (..., E)."""
-    columns = []
-    for query, (key, group) in zip(numbers, named, strict=True):
-        if key not in top:
-            some = next(iter(top.values())).top
-            columns.append(np.full(some.shape[:-2], np.nan))
-            continue
-        counts = top[key].top[..., query, :]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            columns.append(counts[..., group] / counts.sum(-1))
-    return np.stack(columns, axis=-1)
 
 
 def overlap(before: Ranked, after: Ranked) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from equipoise.metrics.engines.measure import Plan
+from equipoise.metrics.engines.plan import Plan
 from equipoise.metrics.engines.ranking import Pool
 from equipoise.metrics.engines.rows import EstimateRows
 from equipoise.registry import METRICS

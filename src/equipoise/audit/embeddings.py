@@ -1,0 +1,170 @@
+"""The audit of embeddings: one pass over the rows scores every arm, then each arm is measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from equipoise.audit.result import Audit, Settings
+from equipoise.audit.scoring import Scorer
+from equipoise.data.groups import Vocabulary
+from equipoise.data.queries import Query, read_queries
+from equipoise.errors import InputError
+from equipoise.metrics.engines import utility
+from equipoise.metrics.engines.measure import measure
+from equipoise.metrics.engines.plan import Plan
+from equipoise.metrics.engines.ranking import Pool, Ranked
+from equipoise.metrics.engines.replicates import replicate
+from equipoise.metrics.engines.rows import EstimateRows
+from equipoise.metrics.retrieval import default_k
+from equipoise.protocols import EmbeddingMitigation
+from equipoise.registry import METRICS
+from equipoise.schema import AuditDocument
+from equipoise.store.embeddings import EmbeddingSet
+from equipoise.store.evidence import RankingEvidence, codes_of
+
+DEFAULT = ("skew", "max_skew", "min_skew", "dp", "cosine_bias", "score_gap")
+
+
+def audit_embeddings(
+    data: EmbeddingSet, queries: Any, settings: Settings, mitigation: EmbeddingMitigation | None, like: Audit | None
+) -> Audit:
+    """Audit an embedding set; see :func:`equipoise.audit`."""
+    asked = _queries(queries, data.vocabulary, like)
+    if len(data) == 0:
+        raise InputError("There are no rows to audit.", "Check --rows and the quarantine of the store.")
+    k = settings.k if settings.k is not None else default_k(len(data))
+    if not 1 <= k <= len(data):
+        raise InputError(
+            f"k is {k}, and there are {len(data)} rows.",
+            f"Give k between 1 and {len(data)} (default {default_k(len(data))}).",
+            value=k,
+        )
+    arms: dict[str, EmbeddingMitigation | None] = {"main": mitigation}
+    if mitigation is not None:
+        arms |= {arm_name(control): control for control in mitigation.controls()}
+    scorer = Scorer(data, asked, arms)
+    evidence = scorer.evidence()
+    plan = make_plan(asked, settings, data.vocabulary)
+    rows = EstimateRows(split=_split(data), seed=settings.seed, level=settings.level)
+    measure_arms(rows, evidence, scorer.geometry, plan, k, settings.min_group)
+    for arm, edit in arms.items():
+        utility.add_query_cosine(rows, arm, scorer.texts, scorer.edited[arm], plan)
+        if edit is not None:
+            utility.add_diagnostics(rows, arm, edit.diagnostics(scorer.texts, asked))
+    document = AuditDocument(
+        source="embeddings",
+        parameters={"settings": settings.as_dict(), "rows": data.samples.conditions},
+        rows={"in": data.rows_in, "used": len(data), "set_aside": data.rows_in - len(data)},
+        unknown=data.samples.unknown(),
+        vocabulary=data.vocabulary.to_dict(),
+        queries=[{"text": q.text, "family": q.family, "label": q.label, "explicit": q.explicit} for q in asked],
+        k=k,
+        encoder=data.encoder,
+        preprocessing=data.preprocessing,
+        mitigation=_described(mitigation),
+        arms=list(arms),
+        geometry=scorer.geometry,
+        inputs=dict(data.inputs),
+        notes=_notes(data, asked, k, settings, mitigation) + scorer.notes,
+        seed=settings.seed,
+    )
+    return Audit(rows.table(), document, evidence)
+
+
+def arm_name(mitigation: Any) -> str:
+    """Return the name of a control's arm: its registry name with underscores."""
+    return mitigation.name.replace("-", "_")
+
+
+def make_plan(queries: tuple[Query, ...], settings: Settings, vocabulary: Vocabulary) -> Plan:
+    """Resolve metric names and return what is measured on every arm."""
+    metrics = [METRICS.load(name)() for name in settings.metrics or DEFAULT]
+    for metric in metrics:
+        if metric.descriptor.evidence not in ("top", "moments"):
+            raise InputError(
+                f"'{metric.descriptor.name}' cannot be asked of embeddings.",
+                "Utilities are measured anyway; classification metrics need a table of predictions.",
+            )
+    return Plan(queries, settings.by, tuple(metrics), vocabulary, settings.bootstrap, settings.level, settings.seed)
+
+
+def pool_of(
+    evidence: RankingEvidence, vocabulary: Vocabulary, keys: Any, geometry: dict[str, Any], minimum: int
+) -> Pool:
+    """Return the searched rows by group, with the attributes that explicit queries name."""
+    named = {query.explicit.partition("=")[0] for query in evidence.queries if query.explicit}
+    wanted = [*keys, *(name for name in vocabulary.attributes if name in named and name not in keys)]
+    sizes = {key: len(vocabulary.groups(key)) for key in wanted}
+    norms = {key: np.asarray(geometry["norms"].get(key, [np.nan] * sizes[key]), np.float64) for key in wanted}
+    codes = {key: codes_of(evidence.rows, vocabulary, key) for key in wanted}
+    return Pool(codes, sizes, norms, geometry["whole_norm"], minimum, evidence.clusters)
+
+
+def ranked_arms(
+    evidence: RankingEvidence, vocabulary: Vocabulary, keys: Any, geometry: dict[str, Any], k: int, minimum: int
+) -> dict[str, Ranked]:
+    """Return every arm over one pool (an edit of images has norms of its own, and then a pool of its own)."""
+    pools: dict[str, Pool] = {}
+    arms = {}
+    for arm, scores in evidence.scores.items():
+        shape = geometry[arm]
+        kind = shape.get("same_as", arm)
+        if kind not in pools:
+            pools[kind] = pool_of(evidence, vocabulary, keys, geometry[kind], minimum)
+        arms[arm] = Ranked(scores, pools[kind], k)
+    return arms
+
+
+def measure_arms(
+    rows: EstimateRows, evidence: RankingEvidence, geometry: dict[str, Any], plan: Plan, k: int, minimum: int
+) -> None:
+    """Append the estimates of every arm, and of the utility that the evidence carries."""
+    arms = ranked_arms(evidence, plan.vocabulary, plan.keys, geometry, k, minimum)
+    drawn = None
+    if plan.draws:
+        drawn = replicate(arms, plan.families, plan.keys, plan.metrics, plan.named, plan.draws, plan.seed)
+    for arm, ranked in arms.items():
+        measure(rows, arm, ranked, plan, drawn, detail=arm == "main")
+        utility.add_zero_shot(rows, arm, evidence, ranked.pool, plan, detail=arm == "main")
+        utility.add_recall(rows, arm, evidence, plan)
+
+
+def _queries(queries: Any, vocabulary: Vocabulary, like: Audit | None) -> tuple[Query, ...]:
+    if queries is None:
+        if like is None:
+            raise InputError("No queries were given.", "Name a list (--queries occupations) or a file.")
+        return like.queries
+    found = read_queries(queries, vocabulary)
+    if like is not None and [q.text for q in found] != [q.text for q in like.queries]:
+        raise InputError(
+            f"The queries ({len(found)}) differ from those of the audit to be like ({len(like.queries)}).",
+            "Leave the queries out, or audit the baseline again with them.",
+        )
+    return found
+
+
+def _described(mitigation: EmbeddingMitigation | None) -> dict[str, Any] | None:
+    if mitigation is None:
+        return None
+    parameters, _ = mitigation.state()
+    return {
+        "method": mitigation.name, "version": mitigation.version, "attributes": list(mitigation.attributes),
+        "edits": sorted(mitigation.edits), "parameters": parameters, "fit_rows": len(mitigation.fit_rows),
+    }  # fmt: skip
+
+
+def _notes(
+    data: EmbeddingSet, queries: tuple[Query, ...], k: int, settings: Settings, mitigation: EmbeddingMitigation | None
+) -> list[str]:
+    notes = [] if settings.k is not None else [f"k = {k} of {len(data)} rows (min(200, n // 5))."]
+    explicit = [query.text for query in queries if query.explicit]
+    if explicit:
+        notes.append(f"{len(explicit)} queries name a group and form the family 'explicit'.")
+    notes += [f"{count} rows set aside: {reason}." for reason, count in data.set_aside.items() if count]
+    return notes + list(getattr(mitigation, "notes", ()))
+
+
+def _split(data: EmbeddingSet) -> str:
+    return str(data.samples.conditions.get("split", "")) if data.samples.conditions else ""

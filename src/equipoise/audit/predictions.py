@@ -1,0 +1,107 @@
+"""The audit of a table of labels, predictions and scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from equipoise.audit.result import Audit, Settings
+from equipoise.data.samples import Samples
+from equipoise.errors import InputError
+from equipoise.metrics.engines.measure_predictions import measure_predictions
+from equipoise.metrics.engines.predictions import Side, positive_label
+from equipoise.metrics.engines.ranking import Pool
+from equipoise.metrics.engines.rows import EstimateRows
+from equipoise.registry import METRICS
+from equipoise.schema import AuditDocument
+from equipoise.store.evidence import PredictionEvidence, clusters_of, codes_of
+
+DEFAULT = (
+    "accuracy", "tpr", "fpr", "selection_rate", "auc", "accuracy_gap", "tpr_gap", "fpr_gap", "selection_rate_gap",
+    "impact_ratio", "auc_gap",
+)  # fmt: skip
+
+
+def audit_predictions(samples: Samples, settings: Settings) -> Audit:
+    """Audit a table of answers; see :func:`equipoise.audit`."""
+    for role in ("label", "prediction"):
+        if role not in samples.roles:
+            raise InputError(f"The table has no {role}.", f"Name its column: {role}=... (--{role}).")
+    if "weight" in samples.roles:
+        raise InputError("Audits do not weigh rows.", "Leave the weight column out.")
+    rows, aside = usable_rows(samples)
+    if rows.num_rows == 0:
+        raise InputError("No row has both a label and a prediction.", "Check the columns that were named.")
+    evidence = PredictionEvidence(rows)
+    vocabulary = samples.vocabulary
+    positive = positive_label(rows["label"].to_pylist(), rows["prediction"].to_pylist(), settings.positive)
+    pool = prediction_pool(evidence, vocabulary, settings.by, settings.min_group)
+    side = prediction_side(evidence, positive)
+    found = EstimateRows(split="", seed=settings.seed, level=settings.level)
+    metrics = [METRICS.load(name)() for name in settings.metrics or DEFAULT]
+    if side.score is None and settings.metrics is None:
+        metrics = [metric for metric in metrics if metric.descriptor.evidence != "auc"]
+    wrong = [metric.descriptor.name for metric in metrics if metric.descriptor.evidence not in ("counts", "auc")]
+    if wrong:
+        raise InputError(
+            f"'{wrong[0]}' cannot be computed from predictions.", "Audit embeddings for it.", value=wrong[0]
+        )
+    measure_predictions(
+        found, pool, side, settings.by, metrics, vocabulary,
+        draws=settings.bootstrap, level=settings.level, seed=settings.seed,
+    )  # fmt: skip
+    notes = []
+    if positive is None:
+        notes.append("No positive label was named: rates of one label and AUC are not estimable.")
+    elif settings.positive is None:
+        notes.append(f"The positive label is '{positive}', taken from the values; name it to be sure.")
+    document = AuditDocument(
+        source="predictions",
+        parameters={"settings": settings.as_dict(), "rows": samples.conditions, "roles": dict(samples.roles)},
+        rows={"in": len(samples), "used": rows.num_rows, "set_aside": len(samples) - rows.num_rows},
+        unknown=samples.unknown(),
+        vocabulary=vocabulary.to_dict(),
+        positive=positive,
+        inputs=dict(samples.inputs),
+        notes=notes + [f"{count} rows set aside: {reason}." for reason, count in aside.items()],
+        seed=settings.seed,
+    )
+    return Audit(found.table(), document, evidence)
+
+
+def usable_rows(samples: Samples) -> tuple[pa.Table, dict[str, int]]:
+    """Return the evidence table of rows with a label, a prediction and (where there are scores) a finite score."""
+    label, prediction = samples.column("label"), samples.column("prediction")
+    keep = np.asarray([bool(a) and bool(b) for a, b in zip(label, prediction, strict=True)])
+    aside = {"no label or no prediction": int((~keep).sum())}
+    score: Any = pa.nulls(len(samples), pa.float64())
+    if "score" in samples.roles:
+        numbers = np.asarray(samples.column("score"), np.float64)
+        aside["no finite score"] = int((keep & ~np.isfinite(numbers)).sum())
+        keep &= np.isfinite(numbers)
+        score = pa.array(numbers)
+    cluster = samples.column("cluster") if "cluster" in samples.roles else [""] * len(samples)
+    columns: dict[str, Any] = {
+        "row_id": samples.ids, "cluster": pa.array([value or "" for value in cluster], pa.string()),
+        "label": pa.array(label, pa.string()), "prediction": pa.array(prediction, pa.string()), "score": score,
+    }  # fmt: skip
+    for name in samples.attributes:
+        columns[name] = pa.array(samples.column(name), pa.string())
+    table = pa.table(columns).filter(pa.array(keep))
+    return table, {reason: count for reason, count in aside.items() if count}
+
+
+def prediction_pool(evidence: PredictionEvidence, vocabulary: Any, keys: Any, minimum: int) -> Pool:
+    """Return the rows by group."""
+    codes = {key: codes_of(evidence.rows, vocabulary, key) for key in keys}
+    sizes = {key: len(vocabulary.groups(key)) for key in keys}
+    return Pool(codes, sizes, {}, float("nan"), minimum, clusters_of(evidence.rows))
+
+
+def prediction_side(evidence: PredictionEvidence, positive: str | None) -> Side:
+    """Return the answers as codes."""
+    rows = evidence.rows
+    score = rows["score"].to_numpy() if rows["score"].null_count == 0 else None
+    return Side.of(rows["label"].to_pylist(), rows["prediction"].to_pylist(), score, positive)

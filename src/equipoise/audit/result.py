@@ -1,0 +1,140 @@
+"""What an audit is: its numbers, its document, its evidence by row; and what it was asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from equipoise.data.groups import Vocabulary
+from equipoise.data.queries import Query
+from equipoise.errors import InputError, MissingFileError, SchemaError
+from equipoise.schema import ESTIMATES, AuditDocument, conform
+from equipoise.store.evidence import PredictionEvidence, RankingEvidence, check_files
+from equipoise.store.files import Output, atomic_write, sha256_of, write_table
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A finished audit.
+
+    Attributes
+    ----------
+    estimates : pyarrow.Table
+        One row a number; columns of ``schema.ESTIMATES``.
+    document : AuditDocument
+        Parameters, vocabulary, provenance.
+    evidence : RankingEvidence or PredictionEvidence
+        Scores or answers by row id.
+    """
+
+    estimates: pa.Table
+    document: AuditDocument
+    evidence: RankingEvidence | PredictionEvidence
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary that was in force."""
+        return Vocabulary.from_dict(self.document.vocabulary)
+
+    @property
+    def queries(self) -> tuple[Query, ...]:
+        """The queries in the order of the evidence."""
+        return tuple(Query(**query) for query in self.document.queries)
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write ``audit.json``, ``estimates.parquet`` and ``evidence/`` to a folder.
+
+        Raises
+        ------
+        OutputExistsError
+            If the folder holds another audit and ``overwrite`` is False.
+        """
+        folder = Path(folder)
+        claim = Output(
+            folder, "audit.json", self.document.model_dump(exclude={"files"}), overwrite=overwrite,
+            owned=("estimates.parquet", "evidence"),
+        )  # fmt: skip
+        with claim as output:
+            if output.finished:
+                return folder
+            write_table(folder / "estimates.parquet", self.estimates)
+            evidence = self.evidence.save(folder / "evidence")
+            files = {"estimates.parquet": sha256_of(folder / "estimates.parquet")}
+            files |= {f"evidence/{name}": digest for name, digest in evidence.items()}
+            atomic_write(folder / "audit.json", self.document.model_copy(update={"files": files}).to_json().encode())
+        return folder
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Audit:
+        """Read an audit; every file is checked against its SHA-256."""
+        folder = Path(folder)
+        path = folder / "audit.json"
+        if not path.is_file():
+            raise MissingFileError(
+                f"'{folder}' holds no audit: there is no audit.json.", "Name the folder of an audit."
+            )
+        document = AuditDocument.from_json(path.read_text("utf-8"), str(path))
+        own = {name: digest for name, digest in document.files.items() if not name.startswith("evidence/")}
+        check_files(folder, own)
+        estimates = conform(pq.read_table(folder / "estimates.parquet"), ESTIMATES, str(folder / "estimates.parquet"))
+        inner = {name[9:]: digest for name, digest in document.files.items() if name.startswith("evidence/")}
+        if document.source == "embeddings":
+            queries = tuple(Query(**query) for query in document.queries)
+            evidence: Any = RankingEvidence.load(folder / "evidence", queries, document.arms, inner)
+            if len(evidence.ids) != evidence.scores["main"].shape[1]:
+                raise SchemaError(f"'{folder}': the scores do not fit the rows.", "Make the audit again.")
+        else:
+            evidence = PredictionEvidence.load(folder / "evidence", inner)
+        return cls(estimates, document, evidence)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an audit was asked to do, resolved.
+
+    Attributes
+    ----------
+    by : tuple of str
+        Attributes and intersections.
+    k : int or None
+        Rows in the top; None for the default of the pool's size.
+    metrics : tuple of str or None
+        Registry names; None for the default of the evidence.
+    bootstrap : int
+        Draws; 0 for closed forms only.
+    level, seed, min_group
+    positive : str or None
+    """
+
+    by: tuple[str, ...]
+    k: int | None = None
+    metrics: tuple[str, ...] | None = None
+    bootstrap: int = 500
+    level: float = 0.95
+    seed: int = 0
+    min_group: int = 30
+    positive: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.by:
+            raise InputError("No attribute to audit by.", "Name attributes, as by=['gender', 'gender:race'] (--by).")
+        if not 0 < self.level < 1:
+            raise InputError(f"The confidence level is {self.level!r}.", "Give a number between 0 and 1, as 0.95.")
+        if self.bootstrap != 0 and self.bootstrap < 100:
+            raise InputError(
+                f"{self.bootstrap} bootstrap draws are too few.", "Give 100 or more, or 0 for closed forms."
+            )
+        if self.min_group < 1:
+            raise InputError(f"The smallest group is {self.min_group!r} rows.", "Give 1 or more.")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings as JSON values."""
+        return {
+            "by": list(self.by), "k": self.k, "metrics": list(self.metrics) if self.metrics else None,
+            "bootstrap": self.bootstrap, "level": self.level, "seed": self.seed, "min_group": self.min_group,
+            "positive": self.positive,
+        }  # fmt: skip

@@ -1,0 +1,112 @@
+"""Audit: every metric, on every declared attribute, with interval, chance level and the evidence by row.
+
+An audit of embeddings ranks rows by queries; an audit of predictions counts answers. With a mitigation, the edited arm
+is ``main`` and the mitigation's controls are arms beside it, over the same rows and queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from equipoise.audit.embeddings import audit_embeddings
+from equipoise.audit.predictions import audit_predictions
+from equipoise.audit.result import Audit, Settings
+from equipoise.data.samples import Samples
+from equipoise.errors import InputError, LeakageError
+from equipoise.protocols import EmbeddingMitigation
+from equipoise.store.embeddings import EmbeddingSet
+
+
+def audit(
+    data: EmbeddingSet | Samples,
+    *,
+    queries: Any = None,
+    by: str | Sequence[str] = (),
+    mitigation: EmbeddingMitigation | None = None,
+    like: Audit | None = None,
+    k: int | None = None,
+    metrics: Sequence[str] | None = None,
+    bootstrap: int | None = None,
+    level: float | None = None,
+    seed: int | None = None,
+    min_group: int | None = None,
+    positive: str | None = None,
+) -> Audit:
+    """Measure bias on every attribute of ``by``, and keep the evidence.
+
+    Parameters
+    ----------
+    data : EmbeddingSet or Samples
+        Embeddings are ranked by ``queries``; samples need the roles ``label`` and ``prediction`` (and ``score`` for AUC).
+    queries : str, path, sequence of str, optional
+        A built-in list (``"occupations"``), a file, several of them, or the texts themselves.
+    by : sequence of str
+        Attributes and intersections, as ``["gender", "gender:race"]``.
+    mitigation : EmbeddingMitigation, optional
+        A fitted mitigation: its edit is measured as the arm ``main``, its controls as arms.
+    like : Audit, optional
+        Take queries, ``by``, ``k`` and all settings from this audit; a difference is an error.
+    k : int, optional
+        Rows in the top; ``min(200, n // 5)`` unless given.
+    metrics : sequence of str, optional
+        Registry names; by default all that fit the evidence.
+    bootstrap : int, default 500
+        Bootstrap draws of rows and queries; 0 for closed-form intervals.
+    level : float, default 0.95
+        Confidence level of all intervals.
+    seed : int, default 0
+    min_group : int, default 30
+        Smaller groups take part in no gap.
+    positive : str, optional
+        Positive label of predictions; 1, true or yes by default.
+
+    Returns
+    -------
+    Audit
+
+    Raises
+    ------
+    InputError
+        Where an argument cannot be used; LeakageError if the mitigation was fitted on rows that would be audited.
+    """
+    given = {
+        "by": tuple(by.split(",")) if isinstance(by, str) and by else tuple(by), "k": k,
+        "metrics": tuple(metrics) if metrics else None, "bootstrap": bootstrap, "level": level, "seed": seed,
+        "min_group": min_group, "positive": positive,
+    }  # fmt: skip
+    given = {name: value for name, value in given.items() if value is not None and value != ()}
+    settings = _settings_like(like, given) if like is not None else Settings(**{"by": (), **given})
+    for key in settings.by:
+        data.vocabulary.groups(key)
+    if isinstance(data, EmbeddingSet):
+        if mitigation is not None:
+            refuse_leakage(mitigation, data.samples.ids)
+        return audit_embeddings(data, queries, settings, mitigation, like)
+    if mitigation is not None or queries is not None:
+        raise InputError("Queries and mitigations belong to audits of embeddings; a table of predictions has neither.")
+    return audit_predictions(data, settings)
+
+
+def _settings_like(like: Audit, given: dict[str, Any]) -> Settings:
+    stored = like.document.parameters["settings"]
+    wanted = {**stored, "by": tuple(stored["by"]), "metrics": tuple(stored["metrics"] or ()) or None}
+    for name, value in given.items():
+        if wanted[name] != value:
+            raise InputError(
+                f"'{name}' is {value!r} here and {wanted[name]!r} in the audit to be like.",
+                "Leave it out, or audit the baseline again with it.",
+                value=name,
+            )
+    return Settings(**wanted)
+
+
+def refuse_leakage(mitigation: Any, ids: Sequence[str]) -> None:
+    """Raise LeakageError if rows were used both to fit and to audit."""
+    shared = set(mitigation.fit_rows).intersection(ids)
+    if shared:
+        raise LeakageError(
+            f"{len(shared)} rows were used both to fit and to audit.",
+            "Fit on other rows (--rows split=train), and audit the rest (--rows split=val).",
+            value=len(shared),
+        )

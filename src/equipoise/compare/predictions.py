@@ -1,0 +1,164 @@
+"""Ledger rows of two audits of predictions: answers about the same rows, paired by row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from equipoise.audit.predictions import DEFAULT, prediction_pool, prediction_side
+from equipoise.audit.result import Audit
+from equipoise.compare.utility import CellIndex, paired_rates
+from equipoise.compare.verdicts import Margins, changed_sides, from_error, tested
+from equipoise.errors import InputError, listed
+from equipoise.metrics.engines.measure_predictions import EVERYBODY, whole_pool
+from equipoise.metrics.engines.predictions import Side, aucs, counts_of, draw_aucs, draw_tables, tables
+from equipoise.protocols import Metric
+from equipoise.registry import METRICS
+from equipoise.store.evidence import PredictionEvidence
+
+
+def compare_predictions(
+    before: Audit, after: Audit, margins: Margins, draws: int, seed: int
+) -> tuple[list[dict[str, Any]], pa.Table, list[dict[str, Any]]]:
+    """Return ledger rows; there are neither score distributions nor random concepts."""
+    from equipoise.compare.controls import empty_distributions
+
+    assert isinstance(before.evidence, PredictionEvidence)
+    assert isinstance(after.evidence, PredictionEvidence)
+    one, two = before.evidence.rows["label"], after.evidence.rows["label"]
+    wrong = int((np.asarray(one.to_pylist(), object) != np.asarray(two.to_pylist(), object)).sum())
+    if wrong:
+        raise InputError(f"{wrong} rows have other labels before and after.", "Compare predictions of the same labels.")
+    return _Ledger(before, after, margins, draws, seed).all(), empty_distributions(), []
+
+
+class _Ledger:
+    def __init__(self, before: Audit, after: Audit, margins: Margins, draws: int, seed: int) -> None:
+        assert isinstance(before.evidence, PredictionEvidence)
+        assert isinstance(after.evidence, PredictionEvidence)
+        settings = before.document.parameters["settings"]
+        self.keys = list(settings["by"])
+        self.vocabulary = before.vocabulary
+        self.margins, self.draws, self.seed = margins, draws, seed
+        self.pool = whole_pool(prediction_pool(before.evidence, self.vocabulary, self.keys, settings["min_group"]))
+        positive = before.document.positive
+        self.sides = [prediction_side(audit.evidence, positive) for audit in (before, after)]  # type: ignore[arg-type]
+        self.metrics: list[Metric] = [METRICS.load(name)() for name in settings["metrics"] or DEFAULT]
+        if any(side.score is None for side in self.sides):
+            self.metrics = [metric for metric in self.metrics if metric.descriptor.evidence != "auc"]
+        self.cells = CellIndex(before, after)
+        self.rows: list[dict[str, Any]] = []
+
+    def all(self) -> list[dict[str, Any]]:
+        for key in (EVERYBODY, *self.keys):
+            counts = _Drawn(self.pool, key, self.sides, self.draws, self.seed)
+            for metric in self.metrics:
+                if key == EVERYBODY:
+                    if metric.descriptor.per_group and metric.descriptor.role == "utility":
+                        self._overall(metric)
+                elif metric.descriptor.per_group:
+                    self._groups(key, metric, counts)
+                else:
+                    self._gap(key, metric, counts)
+        return self.rows
+
+    def _common(self, key: str, metric: Metric) -> dict[str, Any]:
+        valid, counts = self.pool.valid[key], self.pool.counts[key]
+        small = [] if key == EVERYBODY else [
+            group for group, enough in zip(self.vocabulary.groups(key), valid, strict=True) if not enough
+        ]  # fmt: skip
+        return {
+            "attribute": key, "arm": "main", "metric": metric.descriptor.name, "protocol": metric.descriptor.protocol,
+            "n": int(counts.sum()), "n_min": int(counts[valid].min()) if valid.any() else 0,
+            "margin": self.margins.of(metric.descriptor, None),
+            "reason": f"left out, fewer than {self.pool.minimum} rows: {listed(small, 5)}" if small else "",
+        }  # fmt: skip
+
+    def _overall(self, metric: Metric) -> None:
+        name = metric.descriptor.name
+        row = {**self._common(EVERYBODY, metric), **self.cells.both("main", name, "", "", "", "")}
+        if metric.descriptor.evidence == "auc":
+            found, cov = aucs(self.pool, EVERYBODY, self.sides)
+            change = float(found[0].auc[0] - found[1].auc[0])
+            if self.pool.clusters is None:
+                row |= from_error(change, float(np.sqrt(max(cov[0, 0, 0] + cov[0, 1, 1] - 2 * cov[0, 0, 1], 0.0))))
+            else:
+                drawn = draw_aucs(self.pool, EVERYBODY, self.sides, self.draws, self.seed)
+                row |= tested(change, drawn[0].auc[:, 0] - drawn[1].auc[:, 0])
+        elif name == "accuracy":
+            right = [side.y == side.p for side in self.sides]
+            row |= paired_rates(right[0], right[1], self.pool.clusters, self.draws, self.seed)
+        else:
+            counts = _Drawn(self.pool, EVERYBODY, self.sides, self.draws, self.seed)
+            b, a = (metric.statistic(one)[0] for one in counts.now())
+            drawn_b, drawn_a = (metric.statistic(one)[:, 0] for one in counts.drawn())
+            row |= tested(float(metric.descriptor.harm(b, a)), metric.descriptor.harm(drawn_b, drawn_a))
+        self.rows.append(row)
+
+    def _gap(self, key: str, metric: Metric, counts: _Drawn) -> None:
+        descriptor = metric.descriptor
+        row = {**self._common(key, metric), **self.cells.both("main", descriptor.name, key, "", "", "")}
+        if self.pool.valid[key].sum() < 2:
+            self.rows.append({**row, "reason": f"fewer than two groups with {self.pool.minimum} rows"})
+            return
+        (b, a), (drawn_b, drawn_a) = self._values(key, metric, counts)
+        if np.isfinite(b) and np.isfinite(a):
+            row |= tested(float(descriptor.harm(b, a)), descriptor.harm(drawn_b, drawn_a))
+            row["reversed"] = self._reversed(key, metric, counts)
+        else:
+            row["reason"] = "not estimable on both sides"
+        self.rows.append(row)
+
+    def _groups(self, key: str, metric: Metric, counts: _Drawn) -> None:
+        descriptor = metric.descriptor
+        (b, a), (drawn_b, drawn_a) = self._values(key, metric, counts)
+        common = self._common(key, metric)
+        for g, group in enumerate(self.vocabulary.groups(key)):
+            n = int(self.pool.counts[key][g])
+            row = {**common, "group": group, "n": n, "n_min": n, "reason": ""}
+            row |= self.cells.both("main", descriptor.name, key, group, "", "")
+            if not self.pool.valid[key][g]:
+                row["reason"] = f"{n} rows, fewer than {self.pool.minimum}"
+            elif np.isfinite(b[g]) and np.isfinite(a[g]):
+                row |= tested(float(descriptor.harm(b[g], a[g])), descriptor.harm(drawn_b[:, g], drawn_a[:, g]))
+            else:
+                row["reason"] = "not estimable on both sides"
+            self.rows.append(row)
+
+    def _values(self, key: str, metric: Metric, counts: _Drawn) -> tuple[list[Any], list[Any]]:
+        if metric.descriptor.evidence == "auc":
+            found, _ = aucs(self.pool, key, self.sides)
+            drawn: Any = draw_aucs(self.pool, key, self.sides, self.draws, self.seed)
+            return [metric.statistic(one) for one in found], [metric.statistic(one) for one in drawn]
+        return [metric.statistic(one) for one in counts.now()], [metric.statistic(one) for one in counts.drawn()]
+
+    def _reversed(self, key: str, metric: Metric, counts: _Drawn) -> bool:
+        sides = next((one for one in self.metrics if one.descriptor.name == metric.descriptor.sides), None)
+        if sides is None or self.pool.valid[key].size != 2:
+            return False
+        (b, a), (drawn_b, drawn_a) = self._values(key, sides, counts)
+        return changed_sides(
+            float(np.diff(b)[0]), np.diff(drawn_b, axis=1)[:, 0], float(np.diff(a)[0]), np.diff(drawn_a, axis=1)[:, 0]
+        )
+
+
+class _Drawn:
+    """Paired tables of one key, drawn once for all metrics."""
+
+    def __init__(self, pool: Any, key: str, sides: list[Side], draws: int, seed: int) -> None:
+        self.valid, self.sides = pool.valid[key], sides
+        self.whole = tables(pool, key, sides)
+        self.tables = draw_tables(pool, key, sides, draws, seed)
+
+    def now(self) -> list[Any]:
+        return [self._side(self.whole, i) for i in (0, 1)]
+
+    def drawn(self) -> list[Any]:
+        return [self._side(self.tables, i) for i in (0, 1)]
+
+    def _side(self, table: NDArray[np.int64], i: int) -> Any:
+        """Sum over the other side's predictions: the last two axes are p before and p after."""
+        return counts_of(table.sum(-1 if i == 0 else -2), self.sides[i], self.valid)

@@ -1,0 +1,157 @@
+"""Compare: an audit before and one after become the ledger, where every declared attribute is judged, targeted or not."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from equipoise.audit.result import Audit
+from equipoise.compare.embeddings import compare_embeddings
+from equipoise.compare.predictions import compare_predictions
+from equipoise.compare.result import Comparison
+from equipoise.compare.verdicts import Margins, judge
+from equipoise.errors import InputError, VocabularyError, listed
+from equipoise.headline import headline
+from equipoise.schema import LEDGER, ComparisonDocument, table
+
+
+def compare(
+    before: Audit,
+    after: Audit,
+    *,
+    margins: dict[str, float] | None = None,
+    attributes: Sequence[str] | None = None,
+    draws: int = 500,
+    seed: int = 0,
+) -> Comparison:
+    """Judge what changed between two audits of the same rows.
+
+    Parameters
+    ----------
+    before, after : Audit
+        Over the same rows, vocabulary, attributes and (for embeddings) queries and k.
+    margins : dict of str to float, optional
+        Equivalence margins by metric, as ``{"max_skew": 0.05}``; the metrics' own by default.
+    attributes : sequence of str, optional
+        The attributes that were targeted; by default those that the mitigation of ``after`` names.
+    draws : int, default 500
+        Bootstrap draws of rows (and queries), shared by both sides.
+    seed : int, default 0
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    InputError
+        If rows, vocabularies, queries or attributes differ, with the counts.
+    """
+    _refuse_unlike(before, after)
+    if draws < 100:
+        raise InputError(f"{draws} bootstrap draws are too few.", "Give 100 or more.", value=draws)
+    named = (after.document.mitigation or {}).get("attributes", ()) if attributes is None else attributes
+    targeted = tuple(named)
+    unheard = [name for name in targeted if name not in before.document.parameters["settings"]["by"]]
+    rule = Margins(margins)
+    if before.document.source == "embeddings":
+        rows, distributions, controls = compare_embeddings(before, after, rule, draws, seed)
+    else:
+        rows, distributions, controls = compare_predictions(before, after, rule, draws, seed)
+    for row in rows:
+        for name in ("attribute", "group", "family", "query"):
+            row.setdefault(name, "")
+        row["targeted"] = row["attribute"] in targeted
+        row["gated"] = row["arm"] == "main" and not row["query"] and not row["group"]
+    judge(rows)
+    rows.sort(key=_order(before))
+    ledger = table(LEDGER, rows)
+    context = {
+        "method": (after.document.mitigation or {}).get("method", ""), "attributes": list(targeted),
+        "margins": rule.used, "k": after.document.k, "source": after.document.source, "controls": controls,
+    }  # fmt: skip
+    sentence, more = headline(ledger, context)
+    gated = [row for row in rows if row["gated"]]
+    document = ComparisonDocument(
+        headline=sentence,
+        sentences=list(more),
+        family={
+            "gated": len(gated), "tested": sum(row.get("p") is not None for row in gated), "correction": "Holm",
+            "exploratory": len(rows) - len(gated), "exploratory_correction": "Benjamini-Hochberg", "alpha": 0.05,
+            "draws": draws, "seed": seed, "targeted": list(targeted),
+        },
+        margins=dict(sorted(rule.used.items())),
+        before=before.document.model_dump(by_alias=True, mode="json"),
+        after=after.document.model_dump(by_alias=True, mode="json"),
+        controls=controls,
+        counts={word: sum(row["verdict"] == word for row in gated) for word in ("worse", "improved", "unchanged", "insufficient")},
+        inputs={"before": digest(before), "after": digest(after)},
+        notes=[f"'{name}' was targeted but not audited: its rows are missing." for name in unheard],
+    )  # fmt: skip
+    return Comparison(ledger, document, distributions)
+
+
+def digest(audit: Audit) -> str:
+    """Return the SHA-256 of an audit's document without its file list."""
+    return hashlib.sha256(audit.document.model_copy(update={"files": {}}).to_json().encode()).hexdigest()
+
+
+def _order(before: Audit) -> Any:
+    by = list(before.document.parameters["settings"]["by"])
+
+    def key(row: dict[str, Any]) -> tuple[Any, ...]:
+        place = by.index(row["attribute"]) if row["attribute"] in by else len(by)
+        return (not row["gated"], row["arm"] != "main", row["arm"], not row["targeted"], place)
+
+    return key
+
+
+def _refuse_unlike(before: Audit, after: Audit) -> None:
+    one, two = before.document, after.document
+    if one.source != two.source:
+        raise InputError(f"One audit is of {one.source}, the other of {two.source}.", "Compare audits of one kind.")
+    first, second = set(before.evidence.ids), set(after.evidence.ids)
+    if first != second:
+        raise InputError(
+            f"The audits have different rows: {len(first - second)} only before, {len(second - first)} only after, "
+            f"{len(first & second)} in both.",
+            "Audit the same rows again (--like BEFORE).",
+        )
+    if one.vocabulary != two.vocabulary:
+        names = sorted(
+            name for name in {*one.vocabulary, *two.vocabulary} if one.vocabulary.get(name) != two.vocabulary.get(name)
+        )
+        raise VocabularyError(
+            f"The vocabularies differ in {listed(names)}: before {_values(one, names)}, after {_values(two, names)}.",
+            "Audit both with one groups.toml.",
+        )
+    columns = [name for name in one.vocabulary if name in before.evidence.rows.column_names]
+    if not before.evidence.rows.select(columns).equals(after.evidence.rows.select(columns)):
+        raise InputError(
+            "The same rows have other groups before and after.", "Audit both with one table of attributes."
+        )
+    wanted, found = one.parameters["settings"], two.parameters["settings"]
+    for name in ("by", "metrics", "min_group"):
+        if wanted[name] != found[name]:
+            raise InputError(
+                f"'{name}' is {wanted[name]} before and {found[name]} after.",
+                "Audit again with --like BEFORE.",
+                value=name,
+            )
+    if one.k != two.k:
+        raise InputError(f"k is {one.k} before and {two.k} after.", "Audit again with --like BEFORE.", value=two.k)
+    if one.positive != two.positive:
+        raise InputError(
+            f"The positive label is {one.positive!r} before and {two.positive!r} after.",
+            "Name it in both (--positive).",
+        )
+    if [q["text"] for q in one.queries] != [q["text"] for q in two.queries]:
+        raise InputError(
+            f"The queries differ: {len(one.queries)} before, {len(two.queries)} after.",
+            "Audit again with --like BEFORE.",
+        )
+
+
+def _values(document: Any, names: Sequence[str]) -> Any:
+    return {name: document.vocabulary.get(name, {}).get("values") for name in names}

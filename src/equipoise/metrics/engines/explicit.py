@@ -1,0 +1,41 @@
+"""Explicit queries: whether a search that names a group still finds it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from equipoise.metrics.engines.plan import Plan
+from equipoise.metrics.engines.ranking import Ranked, explicit_shares
+from equipoise.metrics.engines.rows import EstimateRows
+from equipoise.registry import METRICS
+from equipoise.stats import mean_interval, wilson
+
+
+def add_explicit(rows: EstimateRows, arm: str, ranked: Ranked, plan: Plan) -> None:
+    """Append the share of the named group in the top k, by explicit query and as their mean."""
+    metric = METRICS.load("explicit_share")()
+    families, named = plan.families, plan.named
+    shares = explicit_shares({key: ranked.top(key) for key in ranked.pool.codes}, families.explicit, named)
+    common = {
+        "metric": metric.descriptor.called(ranked.k), "protocol": metric.descriptor.protocol, "family": "explicit",
+        "arm": arm, "level": plan.level,
+    }  # fmt: skip
+    known, hits, prior = (np.full(shares.size, np.nan) for _ in range(3))
+    for i, (query, (key, group)) in enumerate(zip(families.explicit, named, strict=True)):
+        if key:
+            counts = ranked.top(key).top[query]
+            known[i], hits[i] = counts.sum(), counts[group]
+            pool = ranked.pool.counts[key]
+            prior[i] = pool[group] / pool.sum()
+    low, high = wilson(np.nan_to_num(hits), np.where(known > 0, known, 1), plan.level)
+    usable = np.isfinite(shares)
+    rows.add(
+        **common, query=np.asarray([plan.queries[i].text for i in families.explicit], object), value=shares,
+        low=low, high=high, n=np.nan_to_num(known).astype(int), numerator=hits, denominator=known, null_value=prior,
+        reason=np.where(usable, "", "the query names no group of the audited attributes").astype(object),
+    )  # fmt: skip
+    if usable.any():
+        mean = shares[usable].mean()
+        spread = shares[usable].std(ddof=1) if usable.sum() > 1 else np.nan
+        low, high = np.clip(mean_interval(mean, spread, usable.sum(), plan.level), 0.0, 1.0)
+        rows.add(**common, value=mean, low=low, high=high, n=ranked.k, null_value=prior[usable].mean())
