@@ -12,7 +12,7 @@ from equipoise.compare.predictions import compare_predictions
 from equipoise.compare.result import Comparison
 from equipoise.compare.verdicts import Margins, judge
 from equipoise.errors import InputError, VocabularyError, listed
-from equipoise.headline import headline
+from equipoise.compare.headline import headline
 from equipoise.schema import LEDGER, ComparisonDocument, table
 
 

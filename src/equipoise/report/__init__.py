@@ -1,0 +1,1 @@
+"""The report that a person reads: one HTML file, and the same numbers in the terminal."""

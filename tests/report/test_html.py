@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import html.parser
+import re
+import sys
+
+import pytest
+from report import fixture
+
+from equipoise.errors import InputError, MissingFileError, OutputExistsError
+from equipoise.report.html import render, report
+
+BAD = "</script><img src=x onerror=alert(1)>"
+HOSTILE = {
+    **fixture.GROUPS,
+    "gender": (BAD, '"><svg onload=alert(2)>'),
+    "race": ("=cmd|' /C calc'!A0", "\x1b[2J{{7*7}}", "\u202eesrever", *fixture.GROUPS["race"][3:]),
+}
+
+
+class Tags(html.parser.HTMLParser):
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.attributes, self.ids = set(), set(), []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.ids += [value for name, value in attrs if name == "id"]
+
+
+@pytest.fixture(scope="module")
+def page():
+    return render(fixture.comparison())
+
+
+def test_policy_no_script_nothing_from_outside(page):
+    assert "default-src 'none'" in page
+    found = Tags(page)
+    assert not found.tags & {"script", "img", "iframe", "object", "form", "base"}
+    assert not [name for name in found.attributes if name.startswith("on") or name in ("src", "srcset", "xlink:href")]
+    assert not re.search(r'href="(?!#|data:,")', page)
+    assert "url(http" not in page
+    assert "@import" not in page
+
+
+def test_ids_are_unique_and_anchors_lead_somewhere(page):
+    ids = Tags(page).ids
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(ids)
+
+
+def test_the_first_screen_has_the_sentence_and_three_tiles(page):
+    document = fixture.comparison().document
+    assert f'<h1 class="headline">{document.headline}</h1>' in page
+    assert page.count('<div class="tile">') == 3
+    assert (
+        page.index("The ledger</h2>")
+        < page.index("What moved</h2>")
+        < page.index("What was not measured</h2>")
+        < page.index("How</h2>")
+    )
+
+
+def test_an_audit_says_early_what_was_not_measured():
+    page = render(fixture.audit())
+    assert page.index("What was not measured</h2>") < page.index("The measurements</h2>")
+    assert "0-2 has 20 rows, fewer than 30" in page
+    assert "service_test" in page
+
+
+def test_every_gated_row_is_in_the_ledger_with_its_verdict(page):
+    rows = [row for row in fixture.comparison().ledger.to_pylist() if row["gated"]]
+    shown = re.search(r'<table class="ledger">.*?</table>', page, re.DOTALL)[0]
+    for verdict in ("improved", "worse", "unchanged", "insufficient"):
+        assert shown.count(f'class="verdict {verdict}"') == sum(row["verdict"] == verdict for row in rows)
+    assert "50 largest of 320" in page
+
+
+def test_equal_input_gives_equal_bytes(page):
+    assert render(fixture.comparison()) == page
+
+
+def test_hostile_names_are_text():
+    for subject in (fixture.comparison(HOSTILE, families=fixture.SMALL), fixture.audit(HOSTILE)):
+        page = render(subject)
+        found = Tags(page)
+        assert "img" not in found.tags
+        assert "script" not in found.tags
+        assert not [name for name in found.attributes if name.startswith("on")]
+        assert "&lt;img src=x onerror=alert(1)&gt;" in page
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202e]", page)
+        assert "{{7*7}}" in page
+
+
+@pytest.mark.parametrize(("one", "other"), [("Female", "Male"), ("White", "Indian"), ("20-29", "40-49")])
+def test_swapping_two_groups_changes_their_names_only(page, one, other):
+    swap = {one: other, other: one}
+    groups = {name: tuple(swap.get(value, value) for value in values) for name, values in fixture.GROUPS.items()}
+    subject = fixture.comparison(groups)
+    vocabulary = subject.document.after["vocabulary"]
+    original = fixture.vocabulary(fixture.GROUPS)
+    for name, keys in vocabulary.items():
+        keys["prompts"] = {swap.get(value, value): prompts for value, prompts in original[name]["prompts"].items()}
+    swapped = render(subject)
+    assert swapped != page
+    pattern = re.compile(rf"\b({re.escape(one)}|{re.escape(other)})\b")
+
+    def renamed(text):
+        # prompts and queries are the data's words, not the group's name
+        return pattern.sub(lambda found: swap[found[0]], text)
+
+    strip = re.compile(r"<q>.*?</q>")
+    assert strip.sub("", swapped) == renamed(strip.sub("", page))
+
+
+def test_five_thousand_groups_stay_small():
+    names = tuple(f"group number {i}" for i in range(5000))
+    subject = fixture.comparison({**fixture.GROUPS, "race": names})
+    page = render(subject)
+    assert len(page.encode()) < 2_000_000
+    assert "ledger.parquet" in page
+    assert "The 41 largest of 5,025 lines are drawn." in page
+    assert "And 4,000 more groups." in page
+
+
+def test_several_ledgers_on_one_page():
+    page = render(
+        [fixture.comparison(), fixture.comparison(method="difference-projection", seed=3, families=fixture.SMALL)]
+    )
+    assert "2 results side by side" in page
+    assert page.count("<article ") == 2
+    ids = Tags(page).ids
+    assert len(ids) == len(set(ids))
+    assert len(page.encode()) < 2_000_000
+
+
+@pytest.mark.parametrize("several", [4, 6])
+def test_many_ledgers_stay_small(several):
+    page = render([fixture.comparison()] * several)
+    assert len(page.encode()) < 2_000_000
+    assert page.count("a report of this one alone has them") == several
+
+
+def test_more_than_a_page_holds_is_refused(monkeypatch):
+    monkeypatch.setattr(sys.modules[render.__module__], "LARGEST", 200_000)
+    with pytest.raises(InputError, match="2 results make a page of"):
+        render([fixture.predictions(), fixture.predictions()])
+
+
+def test_equal_titles_are_told_apart():
+    page = render([fixture.comparison(families=fixture.SMALL), fixture.comparison(seed=1, families=fixture.SMALL)])
+    assert "WRING on gender (1)" in page
+    assert "WRING on gender (2)" in page
+
+
+def test_predictions_and_empty_subjects():
+    assert "The selection rate gap by age is" in render(fixture.predictions())
+    empty = fixture.comparison()
+    empty.ledger = empty.ledger.slice(0, 0)
+    empty.distributions = empty.distributions.slice(0, 0)
+    assert "No attribute was targeted." in render(empty)
+
+
+def test_writing(tmp_path):
+    path = tmp_path / "report.html"
+    assert report(fixture.predictions(), path) == path
+    assert path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    with pytest.raises(OutputExistsError):
+        report(fixture.predictions(), path, overwrite=False)
+    with pytest.raises(InputError, match="folder"):
+        report(fixture.predictions(), tmp_path)
+    with pytest.raises(MissingFileError, match=r"comparison\.json"):
+        report(tmp_path, path)
+    with pytest.raises(InputError, match="pictures"):
+        report(fixture.predictions(), path, images=True)
+    with pytest.raises(InputError, match="nothing to report"):
+        report([], path)
