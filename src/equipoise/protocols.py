@@ -8,6 +8,7 @@ statistic carries along (bootstrap draws, permutations, queries).
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,6 +115,13 @@ class MetricDescriptor:
     title: str = ""
     sides: str = ""
     secondary: bool = False
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Range of the metric, to which limits are clipped."""
+        if self.signed:
+            return (-math.inf, math.inf)
+        return (0.0, 1.0 if self.unit.endswith("[0, 1]") or "ratio" in self.unit else math.inf)
 
     def harm(self, before: Floats | float, after: Floats | float) -> Any:
         """Return the growth of harm from before to after; negative is better.

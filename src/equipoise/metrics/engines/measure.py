@@ -98,7 +98,12 @@ class _View:
         texts = [query.text for query in plan.queries]
         low, high = self.limits if self.limits is not None else (np.full_like(self.values, np.nan),) * 2
         if self.drawn is not None:
-            low, high = bootstrap_interval(self.values, self.drawn.query[self.arm, name, self.key], plan.level)
+            low, high = bootstrap_interval(
+                self.values,
+                self.drawn.query[self.arm, name, self.key],
+                plan.level,
+                bounds=self.metric.descriptor.bounds,
+            )
         p = self.p(self.values, null)
         low, high = nulls.with_no_disparity(self.metric.descriptor, low, high, p, plan.level)
         expected = np.broadcast_to(null.mean(0), self.values.shape)
@@ -107,7 +112,7 @@ class _View:
             mean = self.values[members].mean()
             if self.drawn is not None:
                 draws = self.drawn.family[self.arm, name, self.key, f]
-                ends = bootstrap_interval(np.asarray(mean), draws, plan.level)
+                ends = bootstrap_interval(np.asarray(mean), draws, plan.level, bounds=self.metric.descriptor.bounds)
             else:
                 ends = (low[members].mean(), high[members].mean())
             chance_p = self.p(mean, chance[f])

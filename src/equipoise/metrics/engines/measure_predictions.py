@@ -86,7 +86,7 @@ class _One:
         values = np.asarray(self.metric.statistic(self.evidence), np.float64)
         limits = self.metric.interval(self.evidence, self.level)
         if self.draws and (limits is None or self.pool.clusters is not None or self._loose()):
-            limits = bootstrap_interval(values, self.replicates(), self.level)
+            limits = bootstrap_interval(values, self.replicates(), self.level, bounds=self.metric.descriptor.bounds)
         low, high = limits if limits is not None else (np.full_like(values, np.nan),) * 2
         if self.metric.descriptor.per_group:
             self._per_group(values, low, high)
