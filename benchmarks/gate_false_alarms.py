@@ -20,7 +20,7 @@ from equipoise.audit import audit
 from equipoise.compare import compare
 from equipoise.data.samples import Samples, read_samples
 from equipoise.gate import gate
-from equipoise.policy_example import protocol_of
+from equipoise.gate.example import protocol_of
 
 GAPS = ("accuracy_gap", "tpr_gap", "fpr_gap", "selection_rate_gap")
 MAX_BIAS = 0.02

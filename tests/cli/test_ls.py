@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from equipoise.cli import doctor
-from equipoise.policy import read_policy
-from equipoise.policy_example import example_policy
+from equipoise.gate.example import example_policy
+from equipoise.gate.policy import read_policy
 from equipoise.registry import ENCODERS, METRICS, MITIGATIONS, Registry
 
 

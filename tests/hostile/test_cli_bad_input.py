@@ -311,7 +311,7 @@ def test_k_outside_the_rows(bench: Bench, k: str, said: str) -> None:
     ("flags", "said"),
     [
         (("--level", "95"), "95"), (("--level", "0"), "level"), (("--bootstrap", "1"), "too few"), (("--seed", "-1"), "-1"),
-        (("--min-group", "0"), "0 rows"),
+        (("--min-group", "0"), "'min_group' is 0"),
     ],
 )  # fmt: skip
 def test_numbers_that_cannot_be_meant(bench: Bench, flags: tuple[str, str], said: str) -> None:

@@ -173,7 +173,5 @@ def test_writing(tmp_path):
         report(fixture.predictions(), tmp_path)
     with pytest.raises(MissingFileError, match=r"comparison\.json"):
         report(tmp_path, path)
-    with pytest.raises(InputError, match="pictures"):
-        report(fixture.predictions(), path, images=True)
     with pytest.raises(InputError, match="nothing to report"):
         report([], path)

@@ -89,7 +89,7 @@ def audit(
         _refuse(
             {**roles, **({f"--{name}": value for name, value in vars(columns).items()} if columns else {})}, "a store"
         )
-        store = _store(data, rows)
+        store = _store(data, _rows_like(rows, before))
         asked = _queries(queries, store.vocabulary, common)
         fitted = _fitted(mitigation, store)
         with common.working(f"auditing {len(store):,} rows"):
@@ -98,7 +98,7 @@ def audit(
         _refuse({"--queries": queries, "--mitigation": mitigation, "--k": k}, "a table; `embed` it first")
         keys = keys or (list(before.document.parameters["settings"]["by"]) if before else [])
         columns = columns or Columns()
-        samples = columns.read(data, attributes_of(keys), rows, label=label, prediction=prediction, score=score)
+        samples = columns.read(data, attributes_of(keys), _rows_like(rows, before), label=label, prediction=prediction, score=score)
         with common.working(f"auditing {len(samples):,} rows"):
             found = run(samples, like=before, **settings)
     document = found.document
@@ -123,7 +123,7 @@ def summary(found: Audit) -> dict[str, Any]:
     """Return what the JSON object tells of an audit: how many numbers there are, and the means and gaps themselves."""
     from collections import Counter
 
-    from equipoise.gate_checks import rows_of
+    from equipoise.gate.checks import rows_of
 
     shown = (
         "metric",
@@ -149,6 +149,13 @@ def summary(found: Audit) -> dict[str, Any]:
         "unknown": found.document.unknown,
         "means": [{name: row[name] for name in shown} for row in means],
     }
+
+
+def _rows_like(rows: list[str] | None, before: Any) -> list[str] | None:
+    """Return the rows that were asked for, else those of the audit to be like."""
+    if rows or before is None:
+        return rows
+    return [f"{name}={value}" for name, value in before.document.parameters["rows"].items()] or None
 
 
 def _store(folder: Path, rows: list[str] | None) -> Any:

@@ -94,15 +94,30 @@ class Common:
 
     @contextmanager
     def working(self, text: str) -> Iterator[None]:
-        """Show on stderr that work goes on, where somebody watches."""
+        """Show on stderr that work goes on, and how far it is, where somebody watches."""
         if self.quiet or not sys.stderr.isatty():
             yield
             return
         from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
         from rich.text import Text
 
-        with Console(stderr=True).status(Text(f"{safe(text, lines=False)} ...")):
-            yield
+        from equipoise.progress import watched
+
+        console = Console(stderr=True)
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True) as bars:
+            tasks: dict[str, TaskID] = {}
+            whole = bars.add_task(Text(safe(text, lines=False)).plain, total=None)
+
+            def tell(what: str, done: int, total: int) -> None:
+                if what not in tasks:
+                    tasks[what] = bars.add_task(f"  {what}", total=total)
+                bars.update(tasks[what], completed=done, total=total)
+
+            with watched(tell):
+                yield
+            bars.update(whole, total=1, completed=1)
 
 
 @dataclass(frozen=True)

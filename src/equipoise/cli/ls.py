@@ -28,7 +28,7 @@ def ls(kind: Kind | None = None, /, *, common: Common | None = None) -> Outcome:
         encoders, metrics, mitigations, queries or policy.
     """
     if kind == "policy":
-        from equipoise.policy_example import example_policy
+        from equipoise.gate.example import example_policy
 
         text = example_policy()
         return Outcome(line=text.rstrip("\n"), result={"policy": text})

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from equipoise.cli.common import Common, Outcome
 
@@ -14,7 +11,6 @@ def report(
     subject: Path,
     *more: Path,
     out: Path,
-    images: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     common: Common | None = None,
 ) -> Outcome:
     """Write ledgers or audits as one HTML file that holds no script and loads nothing.
@@ -27,8 +23,6 @@ def report(
         Further ones, shown side by side.
     out
         The HTML file to write.
-    images
-        Embed thumbnails of the top results, where pictures are at hand.
     """
     from equipoise.gate import load_subject
     from equipoise.report.html import render
@@ -39,5 +33,5 @@ def report(
     with common.working("writing the report"):
         same = out.is_file() and not common.overwrite and out.read_bytes() == render(subjects).encode("utf-8")
         if not same:
-            write(subjects, out, images=images, overwrite=common.overwrite)
+            write(subjects, out, overwrite=common.overwrite)
     return Outcome(line=str(out), result={"subjects": [str(path) for path in (subject, *more)]}, out=str(out))

@@ -152,7 +152,8 @@ def read_queries(spec: Any, vocabulary: Vocabulary | None = None) -> Queries:
             f"{listed([f'{text!r} ({group})' for text, group in matched.items()], 5)}."
         )
     if not found:
-        raise InputError("There are no queries.", " ".join(["Give at least one.", *notes]), value=spec)
+        where = f" in '{spec}'" if isinstance(spec, (str, Path)) else ""
+        raise InputError(f"There are no queries{where}.", " ".join(["Give at least one.", *notes]), value=spec)
     return Queries(found.values(), notes, matched)
 
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from equipoise.report.svg import themed
 from equipoise.compare.wording import capital
+from equipoise.report.svg import themed
 
 WIDTH, LABELS, PLOT, RIGHT = 328, 152, 166, 10
 LONGEST, AXIS = 22, 26

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from equipoise.compare.wording import family_title
 from equipoise.report.charts import Ridge, ridges, spread
 from equipoise.report.numbers import number, whole
 from equipoise.report.rows import Row, Subject
-from equipoise.compare.wording import family_title
 
 GROUPS, PANELS = 16, 6
 

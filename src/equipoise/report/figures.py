@@ -9,12 +9,12 @@ import re
 from collections.abc import Callable, Sequence
 
 from equipoise.compare.headline import main_row
+from equipoise.compare.wording import capital, descriptor, family_title, method_title, metric_title, split_metric
 from equipoise.report.charts import Point, domain, dumbbells, varies
 from equipoise.report.distributions import GROUPS, PANELS, Figure, distribution_figures
 from equipoise.report.numbers import number, whole, with_interval
 from equipoise.report.rows import Row, Subject
 from equipoise.report.sentences import main_rows
-from equipoise.compare.wording import capital, descriptor, family_title, method_title, metric_title, split_metric
 
 LINES, FIGURES = 40, 6
 

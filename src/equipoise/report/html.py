@@ -16,7 +16,7 @@ LARGEST = 2_000_000
 FOLDER = Path(__file__).parent / "templates"
 
 
-def report(subjects: Any, path: str | Path, *, images: bool = False, overwrite: bool = True) -> Path:
+def report(subjects: Any, path: str | Path, *, overwrite: bool = True) -> Path:
     """Write the report of one or more ledgers or audits as one HTML file.
 
     Parameters
@@ -26,8 +26,6 @@ def report(subjects: Any, path: str | Path, *, images: bool = False, overwrite: 
         section each, and their headline numbers side by side on one scale.
     path : str or Path
         The file to write. Equal subjects give equal bytes.
-    images : bool
-        Pictures beside the numbers: not part of this version, so True is refused.
     overwrite : bool
         Whether a file of that name may be replaced.
 
@@ -45,10 +43,6 @@ def report(subjects: Any, path: str | Path, *, images: bool = False, overwrite: 
     InputError
         If there is nothing to report, more than fits on a page of 2 MB, or pictures are asked for.
     """
-    if images:
-        raise InputError(
-            "The report shows no pictures in this version (images=True).", "Leave images out.", value=images
-        )
     path = Path(path)
     if path.is_dir():
         raise InputError(f"The report cannot be written to '{path}': it is a folder.", "Name a file, as report.html.")

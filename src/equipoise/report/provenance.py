@@ -7,9 +7,9 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from equipoise.compare.wording import capital, descriptor, family_title, measure, metric_title
 from equipoise.report.numbers import number, whole
 from equipoise.report.rows import Subject
-from equipoise.compare.wording import capital, descriptor, family_title, measure, metric_title
 
 SHOWN = 50
 PROMPTS = 1000

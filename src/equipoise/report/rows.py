@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from equipoise.errors import MissingFileError
 from equipoise.compare.headline import Row, gated_rows
-from equipoise.schema import plain
 from equipoise.compare.wording import descriptor, method_title, visible
+from equipoise.errors import MissingFileError
+from equipoise.schema import plain
 
 DIAGNOSTICS = frozenset({"subspace_share", "rotation_angle", "side_effect_bound", "span_amplification"})
 

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from equipoise.compare.headline import Row, gated_rows
-from equipoise.report.numbers import interval, number
 from equipoise.compare.wording import capital, measure, split_metric, whole
+from equipoise.report.numbers import interval, number
 
 
 def audit_sentences(rows: Sequence[Row]) -> tuple[str, list[str]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from equipoise.compare.wording import SHAPES, capital, measure
 from equipoise.report.numbers import number, whole, with_interval
 from equipoise.report.rows import Row, Subject, load_subject
 from equipoise.report.sentences import audit_sentences
-from equipoise.compare.wording import SHAPES, capital, measure
 
 if TYPE_CHECKING:
     from rich.console import Console, Group

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from equipoise.compare.headline import main_row
+from equipoise.compare.wording import SHAPES, capital, descriptor, family_title, measure, method_title, metric_title
 from equipoise.report.figures import figures_of
 from equipoise.report.numbers import interval, number, p_value, whole, with_interval
 from equipoise.report.provenance import how, unmeasured
 from equipoise.report.rows import Row, Subject
 from equipoise.report.sentences import audit_sentences, excess, main_rows
 from equipoise.report.svg import interval_bar, pair_bar
-from equipoise.compare.wording import SHAPES, capital, descriptor, family_title, measure, method_title, metric_title
 
 GATED, OTHERS = 300, 50
 FULL, BRIEF = 3, 5  # subjects of a page with all charts, and with the main ones

@@ -14,7 +14,7 @@ from equipoise.audit import audit
 from equipoise.compare import compare
 from equipoise.gate import gate
 
-FILE = Path(__file__).parents[1] / "benchmarks" / "gate_false_alarms.py"
+FILE = Path(__file__).parents[2] / "benchmarks" / "gate_false_alarms.py"
 
 
 @pytest.fixture(scope="module")

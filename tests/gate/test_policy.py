@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from equipoise.errors import InputError, MissingFileError, SchemaError, UnknownNameError
-from equipoise.policy import best_value, largest, read_policy, unknown_attributes
-from equipoise.policy_example import example_policy
+from equipoise.gate.example import example_policy
+from equipoise.gate.policy import best_value, largest, read_policy, unknown_attributes
 from equipoise.registry import METRICS
 
 LIMIT: dict[str, Any] = {"metric": "tpr_gap", "protocol": "equal_opportunity", "attribute": "*", "max_bias": 0.05}

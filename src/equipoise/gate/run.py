@@ -35,8 +35,8 @@ from equipoise.errors import (
     did_you_mean,
     listed,
 )
-from equipoise.gate_checks import Check, Outcome, audit_checks, ledger_checks, rows_of, smallest_groups, verdict_check
-from equipoise.policy import Policy, read_policy, unknown_attributes
+from equipoise.gate.checks import Check, Outcome, audit_checks, ledger_checks, rows_of, smallest_groups, verdict_check
+from equipoise.gate.policy import Policy, read_policy, unknown_attributes
 
 if TYPE_CHECKING:
     from equipoise.audit import Audit

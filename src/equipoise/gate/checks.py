@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from equipoise.policy import Limit, Policy, best_value
+from equipoise.gate.policy import Limit, Policy, best_value
 from equipoise.registry import METRICS
 
 if TYPE_CHECKING:

@@ -48,7 +48,7 @@ until = 2026-12-31
 
 
 def example_policy() -> str:
-    """Return a commented policy in TOML that :func:`equipoise.policy.read_policy` accepts."""
+    """Return a commented policy in TOML that :func:`equipoise.gate.policy.read_policy` accepts."""
     return _EXAMPLE.format(**{name: protocol_of(name) for name in ("max_skew", "cosine_bias", "zero_shot_accuracy")})
 
 
