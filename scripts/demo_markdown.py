@@ -15,7 +15,7 @@ def number(value: float, digits: int = 3) -> str:
 def bracketed(values: list[Any], digits: int = 3) -> str:
     """Return value and interval."""
     value, low, high = (number(part, digits) for part in values[:3])
-    return f"{value} [{low}, {high}]"
+    return f"{value} [{low}, {high}]".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -55,7 +55,7 @@ def occupations(data: dict[str, Any]) -> str:
 
 def star(p: float) -> str:
     """Return a mark where chance alone is not excluded."""
-    return "" if p < 0.05 else " (n. s.)"
+    return "" if p < 0.05 else "\N{NO-BREAK SPACE}(n.s.)"
 
 
 def levels(data: dict[str, Any], target: str) -> str:
@@ -129,10 +129,37 @@ def encoder_tables(data: dict[str, Any]) -> dict[str, str]:
         for race, found in groups.items()
     ]
     ages = [[age, rate(found), str(found["n"])] for age, found in data["age_recall"].items()]
+    second = data["second_training"]
+    seeds = [
+        [f"zero-shot {name}, %", *(rate(found["val"][kind]) for found in (data, second))]
+        for name, kind in (
+            ("gender", "gender"),
+            ("race", "race"),
+            ("age", "age"),
+            ("age within one band", "age_within_one_band"),
+        )
+    ]
+    for attribute in BY:
+        found = [one["retrieval"] for one in (data, second)]
+        seeds.append([f"mean MaxSkew {attribute}", *(number(one[f"mean_{attribute}_max_skew"]) for one in found)])
+        above = [str(one[f"queries_above_chance_{attribute}"]) for one in found]
+        seeds.append([f"of 19 queries above the 95 % bound of chance, {attribute}", *above])
+    queries = [
+        [
+            query.removeprefix("a photo of ").split(" ", 1)[1],
+            *(number(one["retrieval"]["queries"][query]["women_percent"], 1) for one in (data, second)),
+            *(number(one["retrieval"]["queries"][query]["race_max_skew"]) for one in (data, second)),
+        ]
+        for query in data["retrieval"]["queries"]
+    ]
     return {
         "encoder_accuracy.md": table(
             ["in %", "gender", "race (7)", "race, mean recall", "age (9)", "age within one band"], accuracy
         ),
         "encoder_groups.md": table(["in %", "gender, men", "gender, women", "race recall"], rows),
+        "encoder_seeds.md": table(["", "shipped", "second training"], seeds),
+        "occupations_seeds.md": table(
+            ["query", "women, %: shipped", "second", "MaxSkew race: shipped", "second"], queries
+        ),
         "encoder_ages.md": table(["age band", "recall, %", "faces"], ages),
     }

@@ -5,7 +5,8 @@ A registry holds names of ours and the entry points of installed plug-ins. A plu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import reduce
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
@@ -24,21 +25,24 @@ class Registry:
         Entry-point group of plug-ins, as ``"equipoise.metrics"``.
     builtin : dict of str to str
         Name to ``"module:attribute"``.
+    needs : sequence of str
+        What anything of this kind has: a plug-in without it is refused when it is loaded.
     """
 
-    def __init__(self, kind: str, group: str, builtin: dict[str, str]) -> None:
+    def __init__(self, kind: str, group: str, builtin: dict[str, str], needs: Sequence[str] = ()) -> None:
         self.kind = kind
         self.group = group
+        self.needs = tuple(needs)
         self._builtin = dict(builtin)
         self._plugins: dict[str, str] | None = None
 
     @property
     def plugins(self) -> dict[str, str]:
-        """Names that installed plug-ins add, as ``"module:attribute"``."""
+        """Names that installed plug-ins add, as ``"module:attribute"``; of two with one name the first in order counts."""
         if self._plugins is None:
-            found = {point.name: point.value for point in entry_points(group=self.group)}
-            self._plugins = {name: value for name, value in found.items() if name not in self._builtin}
-        return self._plugins
+            found = sorted((point.name, f"{point.module}:{point.attr}") for point in entry_points(group=self.group))
+            self._plugins = {name: value for name, value in reversed(found) if name not in self._builtin}
+        return dict(sorted(self._plugins.items()))
 
     def __contains__(self, name: object) -> bool:
         return name in self._builtin or name in self.plugins
@@ -51,23 +55,40 @@ class Registry:
         found = self._builtin.get(name) or self.plugins.get(name)
         if found is None:
             raise UnknownNameError(
-                f"There is no {self.kind} '{name}'.{did_you_mean(name, self)}",
+                f"There is no {self.kind} '{name}'.{did_you_mean(str(name), self)}",
                 f"Known: {listed(self, 30)}.",
                 value=name,
             )
         return found
 
     def load(self, name: str) -> Any:
-        """Import and return what a name stands for."""
-        module, _, attribute = self.path(name).partition(":")
+        """Import and return what a name stands for.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such name; the message proposes a near one.
+        InputError
+            If it cannot be imported, or lacks what everything of this kind has.
+        """
+        path = self.path(name)
+        module, _, attribute = path.partition(":")
         try:
-            return getattr(import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
+            found = reduce(getattr, attribute.split("."), import_module(module))
+        except Exception as error:  # a plug-in may fail in any way when it is imported
             raise InputError(
-                f"The {self.kind} '{name}' cannot be loaded from '{self.path(name)}': {error}.",
+                f"The {self.kind} '{name}' cannot be loaded from '{path}': {error or type(error).__name__}.",
                 "Install the package that provides it, or mend its entry point.",
                 value=name,
             ) from error
+        missing = [need for need in self.needs if not hasattr(found, need)]
+        if missing:
+            raise InputError(
+                f"The {self.kind} '{name}' ('{path}') is none: it has no {listed(missing)}.",
+                "Mend the package that provides it.",
+                value=name,
+            )
+        return found
 
 
 METRICS = Registry(
@@ -97,6 +118,7 @@ METRICS = Registry(
         "cosine_bias": "equipoise.metrics.association:CosineBias",
         "score_gap": "equipoise.metrics.association:StandardisedScoreGap",
     },
+    needs=("descriptor", "statistic"),
 )
 
 MITIGATIONS = Registry(
@@ -108,6 +130,7 @@ MITIGATIONS = Registry(
         "difference-projection": "equipoise.mitigate.embeddings.projection:DifferenceProjection",
         "noop": "equipoise.mitigate.embeddings.noop:NoOp",
     },
+    needs=("name", "kind", "fit"),
 )
 
 ENCODERS = Registry(
@@ -117,4 +140,5 @@ ENCODERS = Registry(
         "demo": "equipoise.models.demo:load",
         "precomputed": "equipoise.models.precomputed:load",
     },
+    needs=("__call__",),
 )

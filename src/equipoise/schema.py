@@ -131,7 +131,7 @@ class Document(BaseModel):
 
     def to_json(self) -> str:
         """Return indented JSON with sorted keys after ``schema``; equal documents give equal bytes."""
-        data = plain(self.model_dump(by_alias=True, mode="json"))
+        data = plain(self.model_dump(by_alias=True))
         head = {"schema": data.pop("schema")}
         return json.dumps({**head, **dict(sorted(data.items()))}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equipoise.compare.headline import beyond_margin, gated_rows, headline, main_row
-from equipoise.schema import LEDGER, VERDICTS, table
 from equipoise.compare.wording import number
+from equipoise.schema import LEDGER, VERDICTS, table
 
 SKEW = {
     "attribute": "gender", "targeted": True, "arm": "main", "family": "occupations", "metric": "max_skew@200",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.audit.result import Audit, Settings
+from equipoise.audit.result import Audit, Settings, split_of
 from equipoise.audit.scoring import Scorer
 from equipoise.data.groups import Vocabulary
 from equipoise.data.queries import Query, read_queries
@@ -35,19 +35,22 @@ def audit_embeddings(
     if len(data) == 0:
         raise InputError("There are no rows to audit.", "Check --rows and the quarantine of the store.")
     k = settings.k if settings.k is not None else default_k(len(data))
-    if not 1 <= k <= len(data):
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= len(data):
         raise InputError(
-            f"k is {k}, and there are {len(data)} rows.",
-            f"Give k between 1 and {len(data)} (default {default_k(len(data))}).",
+            f"k is {k!r}, and there are {len(data)} rows.",
+            f"Give a whole number from 1 to {len(data)} (default {default_k(len(data))}).",
             value=k,
         )
     arms: dict[str, EmbeddingMitigation | None] = {"main": mitigation}
     if mitigation is not None:
-        arms |= {arm_name(control): control for control in mitigation.controls()}
+        for control in mitigation.controls():
+            name = arm_name(control)
+            number = sum(arm.partition("__")[0] == name for arm in arms)
+            arms[f"{name}__{number + 1}" if number else name] = control
     scorer = Scorer(data, asked, arms)
     evidence = scorer.evidence()
     plan = make_plan(asked, settings, data.vocabulary)
-    rows = EstimateRows(split=_split(data), seed=settings.seed, level=settings.level)
+    rows = EstimateRows(split=split_of(data.samples), seed=settings.seed, level=settings.level)
     measure_arms(rows, evidence, scorer.geometry, plan, k, settings.min_group)
     for arm, edit in arms.items():
         utility.add_query_cosine(rows, arm, scorer.texts, scorer.edited[arm], plan)
@@ -55,7 +58,7 @@ def audit_embeddings(
             utility.add_diagnostics(rows, arm, edit.diagnostics(scorer.texts, asked))
     document = AuditDocument(
         source="embeddings",
-        parameters={"settings": settings.as_dict(), "rows": data.samples.conditions},
+        parameters={"settings": settings.as_dict(), "rows": dict(data.samples.conditions)},
         rows={"in": data.rows_in, "used": len(data), "set_aside": data.rows_in - len(data)},
         unknown=data.samples.unknown(),
         vocabulary=data.vocabulary.to_dict(),
@@ -82,10 +85,11 @@ def make_plan(queries: tuple[Query, ...], settings: Settings, vocabulary: Vocabu
     """Resolve metric names and return what is measured on every arm."""
     metrics = [METRICS.load(name)() for name in settings.metrics or DEFAULT]
     for metric in metrics:
-        if metric.descriptor.evidence not in ("top", "moments"):
+        if metric.descriptor.evidence not in ("top", "moments") or metric.descriptor.role != "bias":
             raise InputError(
                 f"'{metric.descriptor.name}' cannot be asked of embeddings.",
                 "Utilities are measured anyway; classification metrics need a table of predictions.",
+                value=metric.descriptor.name,
             )
     return Plan(queries, settings.by, tuple(metrics), vocabulary, settings.bootstrap, settings.level, settings.seed)
 
@@ -95,7 +99,8 @@ def pool_of(
 ) -> Pool:
     """Return the searched rows by group, with the attributes that explicit queries name."""
     named = {query.explicit.partition("=")[0] for query in evidence.queries if query.explicit}
-    wanted = [*keys, *(name for name in vocabulary.attributes if name in named and name not in keys)]
+    there = [name for name in vocabulary.attributes if name in evidence.rows.column_names]
+    wanted = [*keys, *(name for name in there if name in named and name not in keys)]
     sizes = {key: len(vocabulary.groups(key)) for key in wanted}
     norms = {key: np.asarray(geometry["norms"].get(key, [np.nan] * sizes[key]), np.float64) for key in wanted}
     codes = {key: codes_of(evidence.rows, vocabulary, key) for key in wanted}
@@ -124,7 +129,10 @@ def measure_arms(
     arms = ranked_arms(evidence, plan.vocabulary, plan.keys, geometry, k, minimum)
     drawn = None
     if plan.draws:
-        drawn = replicate(arms, plan.families, plan.keys, plan.metrics, plan.named, plan.draws, plan.seed)
+        clustered = None if evidence.clusters is None else "main"
+        drawn = replicate(
+            arms, plan.families, plan.keys, plan.metrics, plan.named, plan.draws, plan.seed, detail=clustered
+        )
     for arm, ranked in arms.items():
         measure(rows, arm, ranked, plan, drawn, detail=arm == "main")
         utility.add_zero_shot(rows, arm, evidence, ranked.pool, plan, detail=arm == "main")
@@ -137,7 +145,7 @@ def _queries(queries: Any, vocabulary: Vocabulary, like: Audit | None) -> tuple[
             raise InputError("No queries were given.", "Name a list (--queries occupations) or a file.")
         return like.queries
     found = read_queries(queries, vocabulary)
-    if like is not None and [q.text for q in found] != [q.text for q in like.queries]:
+    if like is not None and tuple(found) != like.queries:
         raise InputError(
             f"The queries ({len(found)}) differ from those of the audit to be like ({len(like.queries)}).",
             "Leave the queries out, or audit the baseline again with them.",
@@ -162,9 +170,6 @@ def _notes(
     explicit = [query.text for query in queries if query.explicit]
     if explicit:
         notes.append(f"{len(explicit)} queries name a group and form the family 'explicit'.")
+    notes += list(getattr(queries, "notes", ()))
     notes += [f"{count} rows set aside: {reason}." for reason, count in data.set_aside.items() if count]
     return notes + list(getattr(mitigation, "notes", ()))
-
-
-def _split(data: EmbeddingSet) -> str:
-    return str(data.samples.conditions.get("split", "")) if data.samples.conditions else ""

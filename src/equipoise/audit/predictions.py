@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from equipoise.audit.result import Audit, Settings
+from equipoise.audit.result import Audit, Settings, split_of
 from equipoise.data.samples import Samples
 from equipoise.errors import InputError
 from equipoise.metrics.engines.measure_predictions import measure_predictions
@@ -39,9 +39,9 @@ def audit_predictions(samples: Samples, settings: Settings) -> Audit:
     positive = positive_label(rows["label"].to_pylist(), rows["prediction"].to_pylist(), settings.positive)
     pool = prediction_pool(evidence, vocabulary, settings.by, settings.min_group)
     side = prediction_side(evidence, positive)
-    found = EstimateRows(split="", seed=settings.seed, level=settings.level)
+    found = EstimateRows(split=split_of(samples), seed=settings.seed, level=settings.level)
     metrics = [METRICS.load(name)() for name in settings.metrics or DEFAULT]
-    if side.score is None and settings.metrics is None:
+    if "score" not in samples.roles and settings.metrics is None:
         metrics = [metric for metric in metrics if metric.descriptor.evidence != "auc"]
     wrong = [metric.descriptor.name for metric in metrics if metric.descriptor.evidence not in ("counts", "auc")]
     if wrong:
@@ -59,7 +59,7 @@ def audit_predictions(samples: Samples, settings: Settings) -> Audit:
         notes.append(f"The positive label is '{positive}', taken from the values; name it to be sure.")
     document = AuditDocument(
         source="predictions",
-        parameters={"settings": settings.as_dict(), "rows": samples.conditions, "roles": dict(samples.roles)},
+        parameters={"settings": settings.as_dict(), "rows": dict(samples.conditions), "roles": dict(samples.roles)},
         rows={"in": len(samples), "used": rows.num_rows, "set_aside": len(samples) - rows.num_rows},
         unknown=samples.unknown(),
         vocabulary=vocabulary.to_dict(),

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from equipoise.data.groups import Vocabulary
 from equipoise.data.queries import Query
+from equipoise.data.samples import Samples
 from equipoise.errors import InputError, MissingFileError, SchemaError
 from equipoise.schema import ESTIMATES, AuditDocument, conform
 from equipoise.store.evidence import PredictionEvidence, RankingEvidence, check_files
@@ -54,9 +55,9 @@ class Audit:
             If the folder holds another audit and ``overwrite`` is False.
         """
         folder = Path(folder)
+        fingerprint = self.document.model_dump(exclude={"files"}) | {"evidence": self.evidence.digest()}
         claim = Output(
-            folder, "audit.json", self.document.model_dump(exclude={"files"}), overwrite=overwrite,
-            owned=("estimates.parquet", "evidence"),
+            folder, "audit.json", fingerprint, overwrite=overwrite, owned=("estimates.parquet", "evidence")
         )  # fmt: skip
         with claim as output:
             if output.finished:
@@ -78,14 +79,15 @@ class Audit:
                 f"'{folder}' holds no audit: there is no audit.json.", "Name the folder of an audit."
             )
         document = AuditDocument.from_json(path.read_text("utf-8"), str(path))
+        Settings.of(document)
         own = {name: digest for name, digest in document.files.items() if not name.startswith("evidence/")}
-        check_files(folder, own)
+        check_files(folder, own, ("estimates.parquet",))
         estimates = conform(pq.read_table(folder / "estimates.parquet"), ESTIMATES, str(folder / "estimates.parquet"))
         inner = {name[9:]: digest for name, digest in document.files.items() if name.startswith("evidence/")}
         if document.source == "embeddings":
             queries = tuple(Query(**query) for query in document.queries)
             evidence: Any = RankingEvidence.load(folder / "evidence", queries, document.arms, inner)
-            if len(evidence.ids) != evidence.scores["main"].shape[1]:
+            if any(scores.shape != (len(queries), len(evidence.ids)) for scores in evidence.scores.values()):
                 raise SchemaError(f"'{folder}': the scores do not fit the rows.", "Make the audit again.")
         else:
             evidence = PredictionEvidence.load(folder / "evidence", inner)
@@ -122,14 +124,31 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.by:
             raise InputError("No attribute to audit by.", "Name attributes, as by=['gender', 'gender:race'] (--by).")
+        for name, least in (("bootstrap", 0), ("seed", 0), ("min_group", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise InputError(f"'{name}' is {value!r}.", f"Give a whole number of {least} or more.", value=value)
         if not 0 < self.level < 1:
             raise InputError(f"The confidence level is {self.level!r}.", "Give a number between 0 and 1, as 0.95.")
         if self.bootstrap != 0 and self.bootstrap < 100:
             raise InputError(
                 f"{self.bootstrap} bootstrap draws are too few.", "Give 100 or more, or 0 for closed forms."
             )
-        if self.min_group < 1:
-            raise InputError(f"The smallest group is {self.min_group!r} rows.", "Give 1 or more.")
+
+    @classmethod
+    def of(cls, document: AuditDocument) -> Settings:
+        """Read the settings that an audit's document holds.
+
+        Raises
+        ------
+        SchemaError
+            If they are missing or not those of this version.
+        """
+        stored = document.parameters.get("settings")
+        try:
+            return cls(**{**stored, "by": tuple(stored["by"]), "metrics": tuple(stored["metrics"] or ()) or None})  # type: ignore[index,dict-item]
+        except (TypeError, KeyError) as error:
+            raise SchemaError(f"The settings of the audit cannot be read: {error}.", "Make the audit again.") from error
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
@@ -138,3 +157,12 @@ class Settings:
             "bootstrap": self.bootstrap, "level": self.level, "seed": self.seed, "min_group": self.min_group,
             "positive": self.positive,
         }  # fmt: skip
+
+
+def split_of(samples: Samples) -> str:
+    """Return the split that the rows were restricted to, several joined by ``+``; empty where there was none."""
+    for name in ("split", samples.roles.get("split", "")):
+        if name in samples.conditions:
+            wanted = samples.conditions[name]
+            return wanted if isinstance(wanted, str) else "+".join(wanted)
+    return ""

@@ -71,15 +71,28 @@ def audit(
         Where an argument cannot be used; LeakageError if the mitigation was fitted on rows that would be audited.
     """
     given = {
-        "by": tuple(by.split(",")) if isinstance(by, str) and by else tuple(by), "k": k,
-        "metrics": tuple(metrics) if metrics else None, "bootstrap": bootstrap, "level": level, "seed": seed,
-        "min_group": min_group, "positive": positive,
+        "by": _names(by), "k": k, "metrics": _names(metrics or ()) or None, "bootstrap": bootstrap, "level": level,
+        "seed": seed, "min_group": min_group, "positive": None if positive is None else str(positive),
     }  # fmt: skip
     given = {name: value for name, value in given.items() if value is not None and value != ()}
+    samples = data.samples if isinstance(data, EmbeddingSet) else data
+    if like is not None and like.document.source != ("embeddings" if samples is not data else "predictions"):
+        raise InputError(
+            f"The audit to be like is of {like.document.source}.", "Name an audit of the same kind of data."
+        )
     settings = _settings_like(like, given) if like is not None else Settings(**{"by": (), **given})
     for key in settings.by:
-        data.vocabulary.groups(key)
+        samples.codes(key)
+    if not settings.bootstrap and "cluster" in samples.roles and any(samples.column("cluster")):
+        raise InputError(
+            "The rows form clusters, and closed-form intervals take rows as independent.",
+            "Ask for bootstrap draws, as 500, or read the table without its cluster column.",
+        )
     if isinstance(data, EmbeddingSet):
+        if mitigation is not None and not isinstance(mitigation, EmbeddingMitigation):
+            raise InputError(
+                f"A {type(mitigation).__name__} edits no embeddings.", "Give an EmbeddingMitigation, as a fitted Wring."
+            )
         if mitigation is not None:
             refuse_leakage(mitigation, data.samples.ids)
         return audit_embeddings(data, queries, settings, mitigation, like)
@@ -88,17 +101,22 @@ def audit(
     return audit_predictions(data, settings)
 
 
+def _names(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Return names, each once, from a list or from a text with commas."""
+    names = given.split(",") if isinstance(given, str) else given
+    return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+
+
 def _settings_like(like: Audit, given: dict[str, Any]) -> Settings:
-    stored = like.document.parameters["settings"]
-    wanted = {**stored, "by": tuple(stored["by"]), "metrics": tuple(stored["metrics"] or ()) or None}
+    wanted = Settings.of(like.document)
     for name, value in given.items():
-        if wanted[name] != value:
+        if (there := getattr(wanted, name)) != value:
             raise InputError(
-                f"'{name}' is {value!r} here and {wanted[name]!r} in the audit to be like.",
+                f"'{name}' is {value!r} here and {there!r} in the audit to be like.",
                 "Leave it out, or audit the baseline again with it.",
                 value=name,
             )
-    return Settings(**wanted)
+    return wanted
 
 
 def refuse_leakage(mitigation: Any, ids: Sequence[str]) -> None:

@@ -58,7 +58,12 @@ class Scorer:
         if "caption" not in self.data.samples.roles:
             return None, none
         texts = [str(text or "") for text in self.data.samples.column("caption")]
-        rows = np.asarray([i for i, text in enumerate(texts) if text][:CAPTIONS], np.int64)
+        rows = np.asarray([i for i, text in enumerate(texts) if text], np.int64)
+        if rows.size == 0:
+            return None, none
+        if rows.size > CAPTIONS:
+            self.notes.append(f"Recall was measured on {CAPTIONS} of {rows.size} captions, the first by row id.")
+            rows = rows[:CAPTIONS]
         try:
             return self.data.text([texts[i] for i in rows]), rows
         except InputError:
@@ -76,7 +81,7 @@ class Scorer:
         for start, block in self.data.blocks():
             part = slice(start, start + block.shape[0])
             for arm, edit in self.arms.items():
-                x = unit(edit.transform(block, modality="image")) if own[arm] and edit is not None else block
+                x = moved_only(block, edit.transform(block, modality="image")) if own[arm] and edit else block
                 scores[arm][:, part] = self.edited[arm] @ x.T
                 for name, classes in self.classes[arm].items():
                     shots[arm][name][part] = np.argmax(x @ classes.T, axis=1)
@@ -111,7 +116,7 @@ class Scorer:
             above = np.zeros(len(texts), np.int64)
             for phase in ("right", "above"):
                 for start, block in self.data.blocks():
-                    x = unit(edit.transform(block, modality="image")) if own[arm] and edit is not None else block
+                    x = moved_only(block, edit.transform(block, modality="image")) if own[arm] and edit else block
                     inside = (self.caption_rows >= start) & (self.caption_rows < start + x.shape[0])
                     if phase == "right":
                         right[inside] = np.einsum("md,md->m", vectors[inside], x[self.caption_rows[inside] - start])
@@ -174,7 +179,13 @@ def edited(edit: EmbeddingMitigation | None, x: NDArray[np.float32], texts: Sequ
     """Return unit text vectors as an arm sees them."""
     if edit is None or "text" not in edit.edits:
         return x
-    return unit(edit.transform(x, modality="text", queries=texts))
+    return moved_only(x, edit.transform(x, modality="text", queries=texts))
+
+
+def moved_only(x: NDArray[np.float32], moved: NDArray[Any]) -> NDArray[np.float32]:
+    """Return unit rows of ``moved``; rows that an edit left alone stay bit by bit, so that it changes no tie."""
+    same = (moved == x).all(axis=1, keepdims=True)
+    return np.where(same, x, unit(moved))
 
 
 def unit(x: NDArray[Any]) -> NDArray[np.float32]:

@@ -3,5 +3,5 @@
 from __future__ import annotations
 
 
-class CheckFailed(AssertionError):  # noqa: N818  (it reads as pytest's own)
+class CheckFailed(AssertionError):
     """Something breaks its contract; the message names each check and what was seen."""

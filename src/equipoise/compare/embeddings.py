@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,19 +24,21 @@ BEFORE = "before"
 
 
 def compare_embeddings(
-    before: Audit, after: Audit, margins: Margins, draws: int, seed: int
+    before: Audit, after: Audit, targeted: Sequence[str], margins: Margins, draws: int, seed: int
 ) -> tuple[list[dict[str, Any]], pa.Table, list[dict[str, Any]]]:
     """Return ledger rows, score distributions and the random-concept controls."""
-    return _Ledger(before, after, margins, draws, seed).all()
+    return _Ledger(before, after, targeted, margins, draws, seed).all()
 
 
 class _Ledger:
-    def __init__(self, before: Audit, after: Audit, margins: Margins, draws: int, seed: int) -> None:
+    def __init__(
+        self, before: Audit, after: Audit, targeted: Sequence[str], margins: Margins, draws: int, seed: int
+    ) -> None:
         assert isinstance(before.evidence, RankingEvidence)
         assert isinstance(after.evidence, RankingEvidence)
         self.before, self.after, self.margins, self.draws, self.seed = before, after, margins, draws, seed
-        stored = before.document.parameters["settings"]
-        settings = Settings(**{**stored, "by": tuple(stored["by"]), "metrics": tuple(stored["metrics"] or ()) or None})
+        self.targeted = targeted
+        settings = Settings.of(before.document)
         self.plan: Plan = make_plan(before.queries, settings, before.vocabulary)
         k, minimum = int(before.document.k or 0), settings.min_group
         vocabulary, keys = before.vocabulary, settings.by
@@ -62,8 +65,9 @@ class _Ledger:
         self._explicit()
         self._overlap()
         self.rows += utility_rows(
-            self.before, self.after, self.plan, self.margins, self.cells, self.pool.clusters, self.draws, self.seed
-        )
+            self.before, self.after, self.targeted, self.plan, self.margins, self.cells, self.pool.clusters, self.draws,
+            self.seed,
+        )  # fmt: skip
         controls = random_concepts(self.after, self.arms, BEFORE, self.plan, self.seed)
         return self.rows, distributions(self.arms[BEFORE], self.arms["main"], self.plan), controls
 
@@ -156,8 +160,6 @@ class _Ledger:
             return
         metric = METRICS.load("explicit_share")()
         called = metric.descriptor.called(self.k)
-        usable = np.asarray([bool(key) for key, _ in plan.named])
-        weights = query_weights([int(usable.sum())], self.draws, self.seed)[0] if usable.any() else None
         for arm in self.after.document.arms:
             shares = {
                 side: explicit_shares({key: self.arms[side].top(key) for key in self.pool.codes}, numbers, plan.named)
@@ -168,9 +170,11 @@ class _Ledger:
                 "arm": arm, "family": "explicit", "metric": called, "protocol": metric.descriptor.protocol,
                 "n": self.pool.n, "n_min": self.k, "margin": self.margins.of(metric.descriptor, self.k),
             }  # fmt: skip
-            if weights is None:
+            usable = np.isfinite(shares[BEFORE]) & np.isfinite(shares[arm])
+            if not usable.any():
                 self.rows.append({**common, "reason": "no explicit query names a group of the audited attributes"})
                 continue
+            weights = query_weights([int(usable.sum())], self.draws, self.seed)[0]
             change = metric.descriptor.harm(shares[BEFORE][usable].mean(), shares[arm][usable].mean())
             moved = metric.descriptor.harm(
                 family_mean(drawn[BEFORE][:, usable], weights), family_mean(drawn[arm][:, usable], weights)

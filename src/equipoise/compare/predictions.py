@@ -47,7 +47,9 @@ class _Ledger:
         positive = before.document.positive
         self.sides = [prediction_side(audit.evidence, positive) for audit in (before, after)]  # type: ignore[arg-type]
         self.metrics: list[Metric] = [METRICS.load(name)() for name in settings["metrics"] or DEFAULT]
-        if any(side.score is None for side in self.sides):
+        self.unscored = [word for word, side in zip(("before", "after"), self.sides, strict=True) if side.score is None]
+        scored = any(audit.evidence.rows["score"].null_count == 0 for audit in (before, after))
+        if not scored and settings["metrics"] is None:
             self.metrics = [metric for metric in self.metrics if metric.descriptor.evidence != "auc"]
         self.cells = CellIndex(before, after)
         self.rows: list[dict[str, Any]] = []
@@ -56,9 +58,13 @@ class _Ledger:
         for key in (EVERYBODY, *self.keys):
             counts = _Drawn(self.pool, key, self.sides, self.draws, self.seed)
             for metric in self.metrics:
-                if key == EVERYBODY:
-                    if metric.descriptor.per_group and metric.descriptor.role == "utility":
-                        self._overall(metric)
+                overall = metric.descriptor.per_group and metric.descriptor.role == "utility"
+                if key == EVERYBODY and not overall:
+                    continue
+                if metric.descriptor.evidence == "auc" and self.unscored:
+                    self._without_scores(key, metric)
+                elif key == EVERYBODY:
+                    self._overall(metric)
                 elif metric.descriptor.per_group:
                     self._groups(key, metric, counts)
                 else:
@@ -76,6 +82,14 @@ class _Ledger:
             "margin": self.margins.of(metric.descriptor, None),
             "reason": f"left out, fewer than {self.pool.minimum} rows: {listed(small, 5)}" if small else "",
         }  # fmt: skip
+
+    def _without_scores(self, key: str, metric: Metric) -> None:
+        why = f"no scores of a positive label {' and '.join(self.unscored)}"
+        row = {**self._common(key, metric), "reason": why}
+        groups = self.vocabulary.groups(key) if metric.descriptor.per_group and key != EVERYBODY else ("",)
+        for group in groups:
+            cells = self.cells.both("main", metric.descriptor.name, key, group, "", "")
+            self.rows.append({**row, "group": group, **cells})
 
     def _overall(self, metric: Metric) -> None:
         name = metric.descriptor.name

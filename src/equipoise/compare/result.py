@@ -74,7 +74,7 @@ class Comparison:
                 f"'{folder}' holds no comparison: there is no comparison.json.", "Name the folder of a ledger."
             )
         document = ComparisonDocument.from_json(path.read_text("utf-8"), str(path))
-        check_files(folder, document.files)
+        check_files(folder, document.files, FILES)
         ledger = conform(pq.read_table(folder / "ledger.parquet"), LEDGER, str(folder / "ledger.parquet"))
         return cls(ledger, document, pq.read_table(folder / "distributions.parquet"))
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from equipoise.audit.result import Audit
 from equipoise.compare.embeddings import compare_embeddings
+from equipoise.compare.headline import headline
 from equipoise.compare.predictions import compare_predictions
 from equipoise.compare.result import Comparison
 from equipoise.compare.verdicts import Margins, judge
 from equipoise.errors import InputError, VocabularyError, listed
-from equipoise.compare.headline import headline
-from equipoise.schema import LEDGER, ComparisonDocument, table
+from equipoise.schema import LEDGER, ComparisonDocument, plain, table
 
 
 def compare(
@@ -21,7 +22,7 @@ def compare(
     after: Audit,
     *,
     margins: dict[str, float] | None = None,
-    attributes: Sequence[str] | None = None,
+    attributes: str | Sequence[str] | None = None,
     draws: int = 500,
     seed: int = 0,
 ) -> Comparison:
@@ -33,7 +34,7 @@ def compare(
         Over the same rows, vocabulary, attributes and (for embeddings) queries and k.
     margins : dict of str to float, optional
         Equivalence margins by metric, as ``{"max_skew": 0.05}``; the metrics' own by default.
-    attributes : sequence of str, optional
+    attributes : str or sequence of str, optional
         The attributes that were targeted; by default those that the mitigation of ``after`` names.
     draws : int, default 500
         Bootstrap draws of rows (and queries), shared by both sides.
@@ -51,12 +52,13 @@ def compare(
     _refuse_unlike(before, after)
     if draws < 100:
         raise InputError(f"{draws} bootstrap draws are too few.", "Give 100 or more.", value=draws)
-    named = (after.document.mitigation or {}).get("attributes", ()) if attributes is None else attributes
-    targeted = tuple(named)
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise InputError(f"'seed' is {seed!r}.", "Give a whole number of 0 or more.", value=seed)
+    targeted = _targeted(after, attributes)
     unheard = [name for name in targeted if name not in before.document.parameters["settings"]["by"]]
     rule = Margins(margins)
     if before.document.source == "embeddings":
-        rows, distributions, controls = compare_embeddings(before, after, rule, draws, seed)
+        rows, distributions, controls = compare_embeddings(before, after, targeted, rule, draws, seed)
     else:
         rows, distributions, controls = compare_predictions(before, after, rule, draws, seed)
     for row in rows:
@@ -65,6 +67,7 @@ def compare(
         row["targeted"] = row["attribute"] in targeted
         row["gated"] = row["arm"] == "main" and not row["query"] and not row["group"]
     judge(rows)
+    unused = rule.unused()
     rows.sort(key=_order(before))
     ledger = table(LEDGER, rows)
     context = {
@@ -77,24 +80,35 @@ def compare(
         headline=sentence,
         sentences=list(more),
         family={
-            "gated": len(gated), "tested": sum(row.get("p") is not None for row in gated), "correction": "Holm",
+            "gated": len(gated), "tested": sum(math.isfinite(row.get("p", math.nan)) for row in gated), "correction": "Holm",
             "exploratory": len(rows) - len(gated), "exploratory_correction": "Benjamini-Hochberg", "alpha": 0.05,
             "draws": draws, "seed": seed, "targeted": list(targeted),
         },
         margins=dict(sorted(rule.used.items())),
-        before=before.document.model_dump(by_alias=True, mode="json"),
-        after=after.document.model_dump(by_alias=True, mode="json"),
+        before=plain(before.document.model_dump(by_alias=True)),
+        after=plain(after.document.model_dump(by_alias=True)),
         controls=controls,
         counts={word: sum(row["verdict"] == word for row in gated) for word in ("worse", "improved", "unchanged", "insufficient")},
         inputs={"before": digest(before), "after": digest(after)},
-        notes=[f"'{name}' was targeted but not audited: its rows are missing." for name in unheard],
+        notes=[f"'{name}' was targeted but not audited: its rows are missing." for name in unheard]
+        + [f"A margin was set for '{name}', of which there is no row." for name in unused],
     )  # fmt: skip
     return Comparison(ledger, document, distributions)
 
 
+def _targeted(after: Audit, attributes: str | Sequence[str] | None) -> tuple[str, ...]:
+    if attributes is None:
+        return tuple((after.document.mitigation or {}).get("attributes", ()))
+    named = (attributes,) if isinstance(attributes, str) else tuple(attributes)
+    for name in named:
+        after.vocabulary.groups(name)
+    return named
+
+
 def digest(audit: Audit) -> str:
-    """Return the SHA-256 of an audit's document without its file list."""
-    return hashlib.sha256(audit.document.model_copy(update={"files": {}}).to_json().encode()).hexdigest()
+    """Return the SHA-256 of an audit's document, without its file list, and of its evidence."""
+    document = audit.document.model_copy(update={"files": {}}).to_json()
+    return hashlib.sha256((document + audit.evidence.digest()).encode()).hexdigest()
 
 
 def _order(before: Audit) -> Any:
@@ -126,11 +140,13 @@ def _refuse_unlike(before: Audit, after: Audit) -> None:
             f"The vocabularies differ in {listed(names)}: before {_values(one, names)}, after {_values(two, names)}.",
             "Audit both with one groups.toml.",
         )
-    columns = [name for name in one.vocabulary if name in before.evidence.rows.column_names]
-    if not before.evidence.rows.select(columns).equals(after.evidence.rows.select(columns)):
-        raise InputError(
-            "The same rows have other groups before and after.", "Audit both with one table of attributes."
-        )
+    for name in ("cluster", *one.vocabulary):
+        if {name} <= {*before.evidence.rows.column_names} & {*after.evidence.rows.column_names}:
+            columns = [audit.evidence.rows[name].to_pylist() for audit in (before, after)]
+            if wrong := sum(was != now for was, now in zip(*columns, strict=True)):
+                raise InputError(
+                    f"{wrong} rows have another '{name}' before and after.", "Audit both with one table.", value=name
+                )
     wanted, found = one.parameters["settings"], two.parameters["settings"]
     for name in ("by", "metrics", "min_group"):
         if wanted[name] != found[name]:
@@ -146,9 +162,10 @@ def _refuse_unlike(before: Audit, after: Audit) -> None:
             f"The positive label is {one.positive!r} before and {two.positive!r} after.",
             "Name it in both (--positive).",
         )
-    if [q["text"] for q in one.queries] != [q["text"] for q in two.queries]:
+    if one.queries != two.queries:
+        same = [query for query in one.queries if query in two.queries]
         raise InputError(
-            f"The queries differ: {len(one.queries)} before, {len(two.queries)} after.",
+            f"The queries differ: {len(one.queries)} before, {len(two.queries)} after, {len(same)} in both.",
             "Audit again with --like BEFORE.",
         )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from equipoise.audit.result import Audit
-from equipoise.compare.verdicts import EQUIVALENCE_LEVEL, LEVEL, Margins, from_error, tested
+from equipoise.compare.verdicts import EQUIVALENCE_LEVEL, LEVEL, ROUNDING, Margins, from_error, tested
 from equipoise.metrics.engines.plan import Plan
 from equipoise.metrics.engines.utility import CAPTION_FAMILY, RECALL_AT, right
 from equipoise.registry import METRICS
@@ -80,14 +81,13 @@ def mcnemar(only1: int, only2: int) -> float:
 
 
 def utility_rows(
-    before: Audit, after: Audit, plan: Plan, margins: Margins, cells: CellIndex,
+    before: Audit, after: Audit, targeted: Sequence[str], plan: Plan, margins: Margins, cells: CellIndex,
     clusters: NDArray[np.int32] | None, draws: int, seed: int,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Return the rows; zero-shot accuracy is a utility for the attributes that are not targeted."""
     one, two = before.evidence, after.evidence
     assert isinstance(one, RankingEvidence)
     assert isinstance(two, RankingEvidence)
-    targeted = set((after.document.mitigation or {}).get("attributes", ()))
     rows: list[dict[str, Any]] = []
     for arm in after.document.arms:
         metric = METRICS.load("zero_shot_accuracy")().descriptor
@@ -126,17 +126,15 @@ def _cosines(arm: str, plan: Plan, margins: Margins, cells: CellIndex) -> list[d
     rows = []
     families = plan.families
     for family, members in zip(families.names, families.members, strict=True):
-        values = [cells.after.get((arm, metric.name, "", "", family, plan.queries[q].text)) for q in members]
-        losses = np.asarray([1 - value[0] for value in values if value is not None and value[0] is not None])
-        if losses.size == 0:
-            continue
-        se = float(losses.std(ddof=1) / np.sqrt(losses.size)) if losses.size > 1 else np.nan
-        mean = float(losses.mean()) if losses.max() > 1e-6 else 0.0
-        found = cells.after.get((arm, metric.name, "", "", family, "")) or (None,) * 4
+        texts = [plan.queries[q].text for q in members]
+        pairs = [cells.both(arm, metric.name, "", "", family, text) for text in texts]
+        losses = np.asarray([metric.harm(pair["before"], pair["after"]) for pair in pairs], np.float64)
+        alone = losses.size == 1 and abs(losses[0]) > ROUNDING
+        se = np.nan if alone else float(losses.std(ddof=min(1, losses.size - 1)) / np.sqrt(losses.size))
         rows.append({
             "arm": arm, "family": family, "metric": metric.name, "protocol": metric.protocol, "n": losses.size,
-            "n_min": losses.size, "margin": margins.of(metric, None), "before": 1.0, "before_low": 1.0,
-            "before_high": 1.0, "after": found[0], "after_low": found[1], "after_high": found[2],
-            **from_error(mean, se if mean else 0.0),
+            "n_min": losses.size, "margin": margins.of(metric, None),
+            **cells.both(arm, metric.name, "", "", family, ""), **from_error(float(losses.mean()), se),
+            **({"reason": "one query: no spread over queries"} if alone else {}),
         })  # fmt: skip
     return rows

@@ -28,7 +28,7 @@ LEVEL = 0.95
 ROUNDING = 1e-6
 
 
-def tested(change: float, draws: Any) -> dict[str, float]:
+def tested(change: float, draws: Any) -> dict[str, Any]:
     """Return limits, p and detectable effect of a change from its paired bootstrap draws.
 
     The limits are normal, on the bootstrap's standard error, so that they and p agree.
@@ -36,12 +36,16 @@ def tested(change: float, draws: Any) -> dict[str, float]:
     return from_error(change, float(standard_error(np.asarray(draws, np.float64))))
 
 
-def from_error(change: float, se: float) -> dict[str, float]:
+def from_error(change: float, se: float) -> dict[str, Any]:
     """Return limits, p and detectable effect of a change from its standard error."""
-    if not (np.isfinite(change) and np.isfinite(se)):
-        return {"change": change if np.isfinite(change) else np.nan}
+    if not np.isfinite(change):
+        return {"change": np.nan, "reason": "not estimable on both sides"}
+    if not np.isfinite(se):
+        return {"change": change, "reason": "too few resamples have a value: no error can be formed"}
     if abs(change) < ROUNDING and se < ROUNDING:
         change, se = 0.0, 0.0  # vectors that were left alone differ by rounding only
+    if se == 0 and change != 0:
+        return {"change": change, "reason": "the change is the same in every resample: no error of it can be formed"}
     low, high = normal_interval(change, se, LEVEL)
     eq_low, eq_high = normal_interval(change, se, EQUIVALENCE_LEVEL)
     return {
@@ -117,3 +121,22 @@ class Margins:
         value = float(self.given.get(name, self.given.get(descriptor.name, descriptor.margin)))
         self.used[name] = value
         return value
+
+    def unused(self) -> list[str]:
+        """Return the margins that were set for metrics of which there is no row, once all rows are made.
+
+        Raises
+        ------
+        InputError
+            If a margin names another ``@k`` than the rows have: it would be ignored.
+        """
+        found = {name.partition("@")[0]: name for name in self.used}
+        left = [name for name in self.given if name not in self.used and name not in found]
+        for name in left:
+            if "@" in name and (there := found.get(name.partition("@")[0])):
+                raise InputError(
+                    f"There is no '{name}' to set a margin for; the audits have '{there}'.",
+                    f"Name '{there}', or '{name.partition('@')[0]}' for any k.",
+                    value=name,
+                )
+        return left

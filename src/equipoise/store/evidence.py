@@ -2,13 +2,16 @@
 
 ``evidence/rows.parquet`` holds the row ids, their cluster and attributes; ``queries.csv`` the queries in the order of the
 score matrix; ``scores.safetensors`` and ``arms/<arm>.safetensors`` one tensor ``scores`` (Q, n) float32 each. Audits of
-predictions hold ``predictions.parquet`` instead. ``zero_shot.parquet`` and ``caption_ranks.parquet`` carry the utility.
+predictions hold ``predictions.parquet`` instead. ``zero_shot.safetensors`` (a tensor ``<arm>/<attribute>`` each) and
+``caption_ranks.parquet`` carry the utility.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,14 +23,22 @@ from numpy.typing import NDArray
 
 from equipoise.data.groups import Vocabulary
 from equipoise.data.queries import Query
-from equipoise.errors import ChecksumError, MissingFileError
+from equipoise.errors import ChecksumError, MissingColumnError, MissingFileError, SchemaError, did_you_mean
 from equipoise.schema import EVIDENCE_QUERIES
 from equipoise.store.files import atomic_write, read_arrays, sha256_of, write_arrays, write_table
 
 
 def codes_of(attributes: pa.Table, vocabulary: Vocabulary, key: str) -> NDArray[np.int32]:
     """Return group numbers (n,) of a key from the text columns of its attributes; -1 where unknown."""
-    columns = {name: attributes[name].to_pylist() for name in vocabulary.parts(key)}
+    columns = {}
+    for name in vocabulary.parts(key):
+        if name not in attributes.column_names:
+            raise MissingColumnError(
+                f"The rows have no column for '{name}'.{did_you_mean(name, attributes.column_names)}",
+                "Name it among the attributes when the table is read.",
+                value=name,
+            )
+        columns[name] = attributes[name].to_pylist()
     return vocabulary.encode(columns, key)
 
 
@@ -67,6 +78,18 @@ class RankingEvidence:
         """Cluster number of every row, or None."""
         return clusters_of(self.rows)
 
+    def digest(self) -> str:
+        """Return a SHA-256 of all that is in it."""
+        found = _table_digest(self.rows)
+        for arm, scores in self.scores.items():
+            found.update(arm.encode() + np.ascontiguousarray(scores, np.float32).tobytes())
+        for arm, by_attribute in self.zero_shot.items():
+            for name, predicted in by_attribute.items():
+                found.update(f"{arm}/{name}".encode() + predicted.tobytes())
+        for arm, ranks in self.ranks.items():
+            found.update(arm.encode() + ranks.tobytes())
+        return found.hexdigest()
+
     def save(self, folder: Path) -> dict[str, str]:
         """Write all files below ``folder``; return relative path to SHA-256."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -81,39 +104,30 @@ class RankingEvidence:
             path.parent.mkdir(exist_ok=True)
             write_arrays(path, {"scores": np.ascontiguousarray(scores, np.float32)})
         if self.zero_shot:
-            write_table(folder / "zero_shot.parquet", self._by_arm(self.zero_shot))
+            named = {f"{arm}/{name}": found for arm, by in self.zero_shot.items() for name, found in by.items()}
+            write_arrays(folder / "zero_shot.safetensors", dict(sorted(named.items())))
         if self.ranks:
             columns: dict[str, Any] = {"row": self.ranked_rows}
             write_table(folder / "caption_ranks.parquet", pa.table(columns | self.ranks))
         return {str(path.relative_to(folder)): sha256_of(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
-    def _by_arm(self, predictions: dict[str, dict[str, NDArray[np.int32]]]) -> pa.Table:
-        parts = []
-        for arm, by_attribute in predictions.items():
-            ids = self.rows["row_id"]
-            parts.append(pa.table({"row_id": ids, "arm": pa.array([arm] * len(ids), pa.string()), **by_attribute}))
-        return pa.concat_tables(parts)
-
     @classmethod
     def load(cls, folder: Path, queries: tuple[Query, ...], arms: list[str], files: dict[str, str]) -> RankingEvidence:
-        """Read what :meth:`save` wrote; every file is checked against its SHA-256."""
-        check_files(folder, files)
-        scores = {}
-        for arm in arms:
-            path = folder / "scores.safetensors" if arm == "main" else folder / "arms" / f"{arm}.safetensors"
-            scores[arm] = read_arrays(path)["scores"]
+        """Read what :meth:`save` wrote; every file is checked against its SHA-256, and no other is read."""
+        names = {arm: "scores.safetensors" if arm == "main" else f"arms/{arm}.safetensors" for arm in arms}
+        check_files(folder, files, ("rows.parquet", *names.values()))
+        scores = {arm: read_arrays(folder / name)["scores"] for arm, name in names.items()}
         rows = pq.read_table(folder / "rows.parquet")
         zero_shot: dict[str, dict[str, NDArray[np.int32]]] = {}
-        if (folder / "zero_shot.parquet").exists():
-            found = pq.read_table(folder / "zero_shot.parquet")
-            names = [name for name in found.column_names if name not in ("row_id", "arm")]
-            which = np.asarray(found["arm"].to_pylist(), object)
-            for arm in dict.fromkeys(which):
-                part = found.filter(pa.array(which == arm))
-                zero_shot[arm] = {name: part[name].to_numpy().astype(np.int32) for name in names}
+        if "zero_shot.safetensors" in files:
+            predicted = read_arrays(folder / "zero_shot.safetensors")
+            for arm in arms:
+                own = {name.partition("/")[2]: found for name, found in predicted.items() if name.startswith(f"{arm}/")}
+                if own:
+                    zero_shot[arm] = {name: own[name] for name in rows.column_names if name in own}
         ranks: dict[str, NDArray[np.int64]] = {}
         ranked = np.zeros(0, np.int64)
-        if (folder / "caption_ranks.parquet").exists():
+        if "caption_ranks.parquet" in files:
             found = pq.read_table(folder / "caption_ranks.parquet")
             ranked = found["row"].to_numpy()
             ranks = {name: found[name].to_numpy() for name in found.column_names if name != "row"}
@@ -143,6 +157,10 @@ class PredictionEvidence:
         """Cluster number of every row, or None."""
         return clusters_of(self.rows)
 
+    def digest(self) -> str:
+        """Return a SHA-256 of all that is in it."""
+        return _table_digest(self.rows).hexdigest()
+
     def save(self, folder: Path) -> dict[str, str]:
         """Write ``predictions.parquet``; return its SHA-256."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -152,7 +170,7 @@ class PredictionEvidence:
     @classmethod
     def load(cls, folder: Path, files: dict[str, str]) -> PredictionEvidence:
         """Read what :meth:`save` wrote, checked."""
-        check_files(folder, files)
+        check_files(folder, files, ("predictions.parquet",))
         return cls(pq.read_table(folder / "predictions.parquet"))
 
 
@@ -168,8 +186,18 @@ def clusters_of(rows: pa.Table) -> NDArray[np.int32] | None:
     return np.unique(np.asarray(own, object), return_inverse=True)[1].astype(np.int32)
 
 
-def check_files(folder: Path, files: dict[str, str]) -> None:
-    """Raise if a file is gone or its bytes are not those that were written."""
+def _table_digest(rows: pa.Table) -> Any:
+    found = hashlib.sha256()
+    for name, column in zip(rows.column_names, rows.columns, strict=True):
+        found.update(repr((name, column.to_pylist())).encode("utf-8", "surrogatepass"))
+    return found
+
+
+def check_files(folder: Path, files: dict[str, str], needed: Sequence[str] = ()) -> None:
+    """Raise if a file is gone, its bytes are not those that were written, or a needed one has no recorded SHA-256."""
+    for name in needed:
+        if name not in files:
+            raise SchemaError(f"'{folder}' records no SHA-256 of '{name}'.", "Make it again.", value=name)
     for name, digest in files.items():
         path = folder / name
         if not path.is_file():

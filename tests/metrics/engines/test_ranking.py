@@ -178,3 +178,12 @@ def test_per_group_skew_has_a_null_of_its_own(ranked: Ranked) -> None:
     null = nulls.families_top(ranked, ["a"], [Skew()], [np.arange(Q)], 300, 0)["skew", "a", 0]
     assert null.shape == (300, 2)
     assert abs(null.mean()) < 0.02
+
+
+def test_draws_of_an_arm_use_its_own_lengths_of_group_means(ranked: Ranked, pool: Pool) -> None:
+    """An edit of pictures changes the lengths of the group means: no arm may borrow those of the first."""
+    longer = Pool(pool.codes, pool.sizes, {key: 2 * norm for key, norm in pool.norms.items()}, 0.9, pool.minimum)
+    arms = {"one": ranked, "two": Ranked(ranked.scores, longer, K)}
+    for _, drawn in draw(arms, 10, seed=0):
+        one, two = (CosineBias().statistic(drawn[arm].moments["b"]) for arm in arms)
+        np.testing.assert_allclose(one, 2 * two)

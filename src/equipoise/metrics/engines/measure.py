@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from equipoise.metrics.engines import nulls
+from equipoise.metrics.engines.clusters import top_null
 from equipoise.metrics.engines.explicit import add_explicit
 from equipoise.metrics.engines.plan import Plan, left_out
 from equipoise.metrics.engines.ranking import Ranked
@@ -34,17 +35,22 @@ def measure(rows: EstimateRows, arm: str, ranked: Ranked, plan: Plan, drawn: Rep
     top = [metric for metric in plan.metrics if metric.descriptor.evidence == "top"]
     moment = [metric for metric in plan.metrics if metric.descriptor.evidence == "moments"]
     families = plan.families
-    chance = nulls.families_top(ranked, plan.keys, top, families.members, NULL_DRAWS, plan.seed) if top else {}
-    single, moments = ({}, {})
+    single: dict[tuple[str, str], Any] = {}
+    chance: dict[tuple[str, str, int], Any] = {}
+    if top and ranked.pool.clusters is None:
+        chance |= nulls.families_top(ranked, plan.keys, top, families.members, NULL_DRAWS, plan.seed)
+    elif top:
+        found = top_null(ranked.best, ranked.pool, plan.keys, top, families.members, NULL_DRAWS, plan.seed)
+        single, chance = single | found[0], chance | found[1]
     if moment:
-        single, moments = nulls.families_moments(ranked, plan.keys, moment, families.members, NULL_DRAWS, plan.seed)
-    chance |= moments
+        found = nulls.families_moments(ranked, plan.keys, moment, families.members, NULL_DRAWS, plan.seed)
+        single, chance = single | found[0], chance | found[1]
     for key in plan.keys:
         reason = left_out(plan, ranked, key)
         enough = int(ranked.pool.valid[key].sum()) >= 2
         for metric in plan.metrics:
             name = metric.descriptor.name
-            if metric.descriptor.evidence == "top":
+            if (name, key) not in single:
                 null = nulls.one_query(ranked.pool, key, ranked.k, metric, SINGLE_NULL_DRAWS, plan.seed)
                 null = null[:, None]
             else:
@@ -93,6 +99,14 @@ class _View:
         descriptor = self.metric.descriptor
         return nulls.permutation_p(nulls.harm_size(descriptor, values), nulls.harm_size(descriptor, null))
 
+    def _without(self, values: Any) -> str:
+        """Say why there is no value, or nothing where there is one."""
+        missing = int(np.isnan(values).sum())
+        if not missing:
+            return ""
+        what = "nobody of a known group that takes part in the top k" if self.metric.descriptor.at_k else "no value"
+        return f"{what}, for {missing} queries" if np.size(values) > 1 else what
+
     def over_groups(self, null: Any, chance: list[Any]) -> None:
         name, plan = self.metric.descriptor.name, self.plan
         texts = [query.text for query in plan.queries]
@@ -106,10 +120,14 @@ class _View:
             )
         p = self.p(self.values, null)
         low, high = nulls.with_no_disparity(self.metric.descriptor, low, high, p, plan.level)
+        # where only groups that are left out rank high, a skew is beyond the bounds of its limits
+        low, high = np.minimum(low, self.values), np.maximum(high, self.values)
+        reasons = np.asarray([self._without(value) or self.reason for value in self.values], object)
         expected = np.broadcast_to(null.mean(0), self.values.shape)
         for f, members in enumerate(self.families.members):
             family = self.families.names[f]
             mean = self.values[members].mean()
+            why = self._without(self.values[members])
             if self.drawn is not None:
                 draws = self.drawn.family[self.arm, name, self.key, f]
                 ends = bootstrap_interval(np.asarray(mean), draws, plan.level, bounds=self.metric.descriptor.bounds)
@@ -118,13 +136,13 @@ class _View:
             chance_p = self.p(mean, chance[f])
             ends = nulls.with_no_disparity(self.metric.descriptor, *ends, chance_p, plan.level)
             self.rows.add(
-                **self.common, family=family, value=mean, low=ends[0], high=ends[1], n=self.n,
-                null_value=chance[f].mean(), p=chance_p, reason=self.reason,
+                **self.common, family=family, value=mean, low=np.minimum(ends[0], mean), high=np.maximum(ends[1], mean),
+                n=self.n, null_value=chance[f].mean(), p=chance_p, reason=why or self.reason,
             )  # fmt: skip
             self.rows.add(
                 **self.common, family=family, query=np.asarray(texts, object)[members], value=self.values[members],
                 low=low[members], high=high[members], n=self.n, null_value=expected[members], p=p[members],
-                reason=self.reason,
+                reason=reasons[members],
             )  # fmt: skip
 
     def per_group(self, null: Any, chance: list[Any]) -> None:
@@ -140,6 +158,8 @@ class _View:
             object,
         )
         low, high = self.limits if self.limits is not None else (np.full_like(self.values, np.nan),) * 2
+        if self.drawn is not None and (draws := self.drawn.query.get((self.arm, name, self.key))) is not None:
+            low, high = bootstrap_interval(self.values, draws, plan.level)
         counted = self.metric.counted(self.evidence)
         p = self.p(self.values, null)
         expected = np.broadcast_to(null.mean(0), self.values.shape)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from equipoise.data.groups import Vocabulary
 from equipoise.errors import listed
+from equipoise.metrics.engines.clusters import auc_null, counts_null
 from equipoise.metrics.engines.nulls import harm_size, permutation_p, with_no_disparity
 from equipoise.metrics.engines.predictions import (
+    CODES,
     Side,
     aucs,
     counts_of,
@@ -26,6 +29,7 @@ from equipoise.stats import auc_gap_null, bootstrap_interval
 
 NULL_DRAWS = 2000
 AUC_NULL_DRAWS = 300
+CLUSTERED_NULL_DRAWS = 1000
 FEW = 30
 EVERYBODY = ""
 
@@ -50,11 +54,12 @@ def measure_predictions(
 ) -> None:
     """Append estimates of every metric for everybody (utilities), every group, and every gap."""
     pool = whole_pool(pool)
+    drawn: dict[Any, Any] = {}
     for metric in metrics:
         for key in (EVERYBODY, *keys):
             if key == EVERYBODY and not (metric.descriptor.per_group and metric.descriptor.role == "utility"):
                 continue
-            _One(rows, pool, side, metric, key, vocabulary, draws, level, seed).add()
+            _One(rows, pool, side, metric, key, vocabulary, draws, level, seed, drawn).add()
 
 
 class _One:
@@ -62,10 +67,10 @@ class _One:
 
     def __init__(
         self, rows: EstimateRows, pool: Pool, side: Side, metric: Metric, key: str, vocabulary: Vocabulary,
-        draws: int, level: float, seed: int,
+        draws: int, level: float, seed: int, drawn: dict[Any, Any],
     ) -> None:  # fmt: skip
         self.rows, self.pool, self.side, self.metric, self.key = rows, pool, side, metric, key
-        self.draws, self.level, self.seed = draws, level, seed
+        self.draws, self.level, self.seed, self.drawn = draws, level, seed, drawn
         self.groups = ("",) if key == EVERYBODY else vocabulary.groups(key)
         self.valid, self.counts = pool.valid[key], pool.counts[key]
         self.is_auc = metric.descriptor.evidence == "auc"
@@ -100,8 +105,14 @@ class _One:
     def replicates(self) -> Any:
         if self.is_auc:
             return self.metric.statistic(draw_aucs(self.pool, self.key, [self.side], self.draws, self.seed)[0])
-        drawn = draw_tables(self.pool, self.key, [self.side], self.draws, self.seed)
+        drawn = self._once("tables", lambda: draw_tables(self.pool, self.key, [self.side], self.draws, self.seed))
         return self.metric.statistic(counts_of(drawn, self.side, self.valid))
+
+    def _once(self, what: Any, make: Callable[[], Any]) -> Any:
+        """Return draws of this key that several metrics read, made once."""
+        if (what, self.key) not in self.drawn:
+            self.drawn[what, self.key] = make()
+        return self.drawn[what, self.key]
 
     def _per_group(self, values: Any, low: Any, high: Any) -> None:
         counted = self.metric.counted(self.evidence)
@@ -136,23 +147,41 @@ class _One:
         null, p = self._null(value)
         if np.isfinite(p):
             low, high = with_no_disparity(self.metric.descriptor, low, high, p, self.level)
+        low, high = np.minimum(low, value), np.maximum(high, value)
         self.rows.add(**self.common, value=value, low=low, high=high, n=n, null_value=null, p=p, reason=reason)
 
     def _null(self, value: Any) -> tuple[float, float]:
-        descriptor = self.metric.descriptor
         if self.is_auc:
-            keep = self.valid[self.pool.codes[self.key]] & (self.pool.codes[self.key] >= 0)
+            code = self.pool.codes[self.key]
+            keep = self.valid[code] & (code >= 0)
             assert self.side.score is not None
+            if self.pool.clusters is not None:
+                areas = auc_null(
+                    self.pool.clusters[keep], code[keep], self.valid.size, self.side.score[keep], self.side.y[keep] == 1,
+                    AUC_NULL_DRAWS, self.seed,
+                )  # fmt: skip
+                drawn = self.metric.statistic(replace(self.evidence, auc=areas, var=None))
+                return self._chance(value, drawn, AUC_NULL_DRAWS)
             found = auc_gap_null(
-                self.side.score[keep], self.side.y[keep] == 1, self.pool.codes[self.key][keep], self.valid.size,
-                AUC_NULL_DRAWS, self.seed,
+                self.side.score[keep], self.side.y[keep] == 1, code[keep], self.valid.size, AUC_NULL_DRAWS, self.seed,
             )  # fmt: skip
             return found.mean, float(found.p(value))
-        drawn = self.metric.statistic(
-            counts_of(null_counts(self.table, self.metric, NULL_DRAWS, self.seed), self.side, self.valid)
-        )
+        shuffled = self._once(("null", self.metric.null_within_label), self._shuffled)
+        drawn = self.metric.statistic(counts_of(shuffled, self.side, self.valid))
+        return self._chance(value, drawn, len(shuffled))
+
+    def _shuffled(self) -> Any:
+        if self.pool.clusters is None:
+            return null_counts(self.table, self.metric, NULL_DRAWS, self.seed)
+        return counts_null(
+            self.pool.clusters, self.pool.codes[self.key], self.valid.size, self.side.y, self.side.p, CODES,
+            self.metric, CLUSTERED_NULL_DRAWS, self.seed,
+        )  # fmt: skip
+
+    def _chance(self, value: Any, drawn: Any, draws: int) -> tuple[float, float]:
+        descriptor = self.metric.descriptor
         drawn = drawn[np.isfinite(drawn)]
-        if drawn.size < NULL_DRAWS * 0.9:
+        if drawn.size < draws * 0.9:
             return float("nan"), float("nan")
         p = permutation_p(harm_size(descriptor, value), harm_size(descriptor, drawn))
         return float(drawn.mean()), float(p)

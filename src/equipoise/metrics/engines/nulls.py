@@ -3,7 +3,7 @@
 One query's top k is then a random subset of the pool, so its counts are multivariate hypergeometric and one null serves
 all queries. The mean over a family has no such null, since its queries share rows: labels are shuffled with the rankings
 held fixed. Score moments under shuffled labels are normal with the permutation covariance (Hoeffding 1951, "A
-combinatorial central limit theorem"), correlated between queries as their scores are.
+combinatorial central limit theorem"), correlated between queries as their scores are. Rows in clusters: ``clusters.py``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise.metrics.engines.clusters import moments_null
 from equipoise.metrics.engines.ranking import Pool, Ranked
 from equipoise.protocols import Metric, MetricDescriptor, Moments, TopCounts
 
@@ -102,6 +103,8 @@ def families_moments(
     centred = scores - mean[:, None].astype(np.float32)
     cov = (centred @ centred.T).astype(np.float64) / pool.n
     sd = np.sqrt(np.maximum(np.diag(cov), 0.0))
+    if pool.clusters is not None:
+        return moments_null(centred, mean, sd, pool, keys, metrics, families, draws, seed)
     with np.errstate(divide="ignore", invalid="ignore"):
         correlation = np.nan_to_num(cov / np.outer(sd, sd))
     values, vectors = np.linalg.eigh(correlation)
@@ -114,8 +117,8 @@ def families_moments(
         with np.errstate(divide="ignore"):
             noise = rng.standard_normal((draws, n.size, sd.size)) @ root.T * sd
             z = np.swapaxes(noise, 1, 2) / np.sqrt(n) * np.sqrt(pool.n / max(pool.n - 1, 1))
-            norm = np.sqrt(pool.whole_norm**2 + (1 - pool.whole_norm**2) / n)
-        evidence = Moments(n, mean[:, None] + z, np.broadcast_to(sd[:, None] ** 2, z.shape), norm, pool.valid[key])
+        variance = np.broadcast_to(sd[:, None] ** 2, z.shape)
+        evidence = Moments(n, mean[:, None] + z, variance, pool.null_norms(key), pool.valid[key])
         for metric in metrics:
             drawn = metric.statistic(evidence)
             single[metric.descriptor.name, key] = drawn

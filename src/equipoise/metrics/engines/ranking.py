@@ -66,6 +66,11 @@ class Pool:
         """Groups with enough rows (G,) by key."""
         return {key: count >= self.minimum for key, count in self.counts.items()}
 
+    def null_norms(self, key: str) -> NDArray[np.float64]:
+        """Return the length of a group's mean unit embedding to expect when its rows are a random part of the pool (G,)."""
+        with np.errstate(divide="ignore"):
+            return np.sqrt(self.whole_norm**2 + (1 - self.whole_norm**2) / self.counts[key])
+
     def clustered_prefix(self, k: int) -> int:
         """Return m such that m rows in whole clusters of s weigh k even 10 standard deviations (m s)^.5 below m."""
         if self.clusters is None:
@@ -168,7 +173,7 @@ def draw(
     Parameters
     ----------
     arms : mapping of str to Ranked
-        All over the same pool and k.
+        All over the same rows, groups and k; lengths of group means may differ, as after an edit of images.
     draws : int
     seed : int
         Draw b is the same whatever the arms, the queries and the chunks.
@@ -210,7 +215,7 @@ def draw(
                 for key in keys:
                     n, first, second = sums[key]
                     moment[key] = _moments(
-                        n[:, None, :], first[:, part], second[:, part], scores.centre[part], pool, key
+                        n[:, None, :], first[:, part], second[:, part], scores.centre[part], arms[name].pool, key
                     )
             out[name] = Drawn(top, moment)
         yield numbers, out

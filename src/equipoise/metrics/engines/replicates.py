@@ -59,8 +59,8 @@ class Replicates:
 
     Attributes
     ----------
-    query : dict of (arm, metric, key) to ndarray (B, Q)
-        One value a query, of metrics over all groups.
+    query : dict of (arm, metric, key) to ndarray (B, Q) or (B, Q, G)
+        One value a query, of metrics over all groups; of metrics by group where the closed form will not do.
     family : dict of (arm, metric, key, family number) to ndarray (B,) or (B, G)
         Mean over the family's resampled queries.
     explicit : dict of arm to ndarray (B, E)
@@ -101,6 +101,7 @@ def replicate(
     draws: int,
     seed: int,
     base: str | None = None,
+    detail: str | None = None,
 ) -> Replicates:
     """Draw all replicates of all arms.
 
@@ -117,6 +118,8 @@ def replicate(
     draws, seed : int
     base : str, optional
         Arm whose top k the others are compared with.
+    detail : str, optional
+        Arm whose single queries need draws by group: rows come in clusters, and closed forms take them as independent.
     """
     found = Replicates()
     weights = query_weights([members.size for members in families.members], draws, seed)
@@ -130,7 +133,7 @@ def replicate(
                 for key in keys:
                     source = evidence.top if metric.descriptor.evidence == "top" else evidence.moments
                     values = metric.statistic(source[key])
-                    if not metric.descriptor.per_group:
+                    if not metric.descriptor.per_group or arm == detail:
                         collected.setdefault(("query", arm, name, key), []).append(values)
                     for f, members in enumerate(families.members):
                         mean = family_mean(values[:, members], weights[f][part])

@@ -8,11 +8,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from equipoise.metrics.engines.clusters import share_limits
 from equipoise.metrics.engines.plan import Plan
 from equipoise.metrics.engines.ranking import Pool
 from equipoise.metrics.engines.rows import EstimateRows
 from equipoise.registry import METRICS
-from equipoise.stats import mean_interval, wilson
+from equipoise.stats import mean_interval
 from equipoise.store.evidence import RankingEvidence, codes_of
 
 CAPTION_FAMILY = "captions"
@@ -46,7 +47,8 @@ def add_zero_shot(
         if n == 0:
             rows.add(**common, value=np.nan, reason="no row has a known group")
             continue
-        low, high = wilson(hits, n, plan.level)
+        clusters = pool.clusters
+        low, high = share_limits(hit[known], None if clusters is None else clusters[known], plan.level)
         chance = 1 / len(plan.vocabulary.groups(attribute))
         rows.add(**common, value=hits / n, low=low, high=high, n=n, numerator=hits, denominator=n, null_value=chance)
         for key in plan.keys if detail else ():
@@ -54,7 +56,11 @@ def add_zero_shot(
             inside = known & (code >= 0)
             total = np.bincount(code[inside], minlength=groups.size)
             good = np.bincount(code[inside & hit], minlength=groups.size)
-            low, high = wilson(good, np.maximum(total, 1), plan.level)
+            ends = [
+                share_limits(hit[part], None if clusters is None else clusters[part], plan.level)
+                for part in (inside & (code == g) for g in range(groups.size))
+            ]
+            low, high = np.asarray(ends).T
             rows.add(
                 **common, attribute=key, group=groups, value=good / np.maximum(total, 1), low=low, high=high, n=total,
                 numerator=good, denominator=total, null_value=chance,
@@ -71,7 +77,8 @@ def add_recall(rows: EstimateRows, arm: str, evidence: RankingEvidence, plan: Pl
     ranks = evidence.ranks[arm]
     for k in RECALL_AT:
         hits = int((ranks < k).sum())
-        low, high = wilson(hits, ranks.size, plan.level)
+        clusters = None if evidence.clusters is None else evidence.clusters[evidence.ranked_rows]
+        low, high = share_limits(ranks < k, clusters, plan.level)
         rows.add(
             metric=metric.descriptor.called(k), protocol=metric.descriptor.protocol, family=CAPTION_FAMILY, arm=arm,
             value=hits / ranks.size, low=low, high=high, n=ranks.size, numerator=hits, denominator=ranks.size,
@@ -85,6 +92,7 @@ def add_query_cosine(
     """Append the cosine of each query with the query as it was, and the mean over each family."""
     metric = METRICS.load("query_cosine")()
     cosine = np.minimum(np.einsum("qd,qd->q", before, after, dtype=np.float64), 1.0)
+    cosine = np.where((before == after).all(1), 1.0, cosine)
     texts = np.asarray([query.text for query in plan.queries], object)
     common = {"metric": metric.descriptor.name, "protocol": metric.descriptor.protocol, "arm": arm, "level": plan.level}
     families = plan.families
