@@ -38,6 +38,7 @@ imports: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python scripts/write_metric_docs.py --check
+	$(BIN)/python scripts/demo_tables.py --check
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
 bench: $(VENV)/.dev  ## ratios against named peers, in one run

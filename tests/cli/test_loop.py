@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -343,19 +344,29 @@ def test_compare_and_gate_import_no_frames_and_no_charts(loop: Loop, tmp_path: P
 
 def test_on_a_terminal_progress_is_drawn_on_stderr_alone(loop: Loop, tiny_precomputed: Any) -> None:
     main_end, terminal = os.openpty()
+    drawn: list[bytes] = []
+
+    def drain() -> None:
+        with contextlib.suppress(OSError):
+            while piece := os.read(main_end, 4096):
+                drawn.append(piece)
+
+    reader = threading.Thread(target=drain)
+    reader.start()
     try:
         done = subprocess.run(
             [sys.executable, "-m", "equipoise", "audit", loop.store, "--queries", tiny_precomputed.queries, "--by", "gender", *QUICK],
             stdout=subprocess.PIPE, stderr=terminal, text=True, timeout=60, check=False, env={**os.environ, "TERM": "xterm"},
         )  # fmt: skip
-        os.set_blocking(main_end, False)
-        drawn = os.read(main_end, 100_000).decode()
     finally:
-        os.close(main_end)
         os.close(terminal)
+        reader.join(timeout=10)
+        os.close(main_end)
     assert done.returncode == 0
     assert len(done.stdout.splitlines()) == 1
-    assert "auditing 240 rows" in drawn
+    text = b"".join(drawn).decode()
+    assert "auditing 240 rows" in text
+    assert "bootstrap draws" in text
 
 
 def test_as_a_process_from_another_directory(loop: Loop, tmp_path: Path) -> None:

@@ -270,7 +270,7 @@ def test_a_mitigation_of_another_encoder(bench: Bench) -> None:
     np.save(path, np.load(path) * 2)
     bench.store = bench.at / "other"
     assert bench.embed().code == 0
-    refused(bench.audit("--mitigation", bench.at / "wring"), "another encoder", str(bench.at / "wring"))
+    refused(bench.audit("--mitigation", bench.at / "wring"), "another encoder", "wring")
 
 
 def test_a_pickle_is_not_read(bench: Bench) -> None:

@@ -18,6 +18,7 @@ from equipoise.metrics.engines.ranking import Pool, Ranked
 from equipoise.metrics.engines.replicates import replicate
 from equipoise.metrics.engines.rows import EstimateRows
 from equipoise.metrics.retrieval import default_k
+from equipoise.progress import advance
 from equipoise.protocols import EmbeddingMitigation
 from equipoise.registry import METRICS
 from equipoise.schema import AuditDocument
@@ -133,7 +134,8 @@ def measure_arms(
         drawn = replicate(
             arms, plan.families, plan.keys, plan.metrics, plan.named, plan.draws, plan.seed, detail=clustered
         )
-    for arm, ranked in arms.items():
+    for done, (arm, ranked) in enumerate(arms.items()):
+        advance("measuring arms", done, len(arms))
         measure(rows, arm, ranked, plan, drawn, detail=arm == "main")
         utility.add_zero_shot(rows, arm, evidence, ranked.pool, plan, detail=arm == "main")
         utility.add_recall(rows, arm, evidence, plan)

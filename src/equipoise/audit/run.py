@@ -13,7 +13,7 @@ from equipoise.audit.embeddings import audit_embeddings
 from equipoise.audit.predictions import audit_predictions
 from equipoise.audit.result import Audit, Settings
 from equipoise.data.samples import Samples
-from equipoise.errors import InputError, LeakageError
+from equipoise.errors import FingerprintError, InputError, LeakageError
 from equipoise.protocols import EmbeddingMitigation
 from equipoise.store.embeddings import EmbeddingSet
 
@@ -95,6 +95,7 @@ def audit(
             )
         if mitigation is not None:
             refuse_leakage(mitigation, data.samples.ids)
+            refuse_other_encoder(mitigation, data)
         return audit_embeddings(data, queries, settings, mitigation, like)
     if mitigation is not None or queries is not None:
         raise InputError("Queries and mitigations belong to audits of embeddings; a table of predictions has neither.")
@@ -127,4 +128,16 @@ def refuse_leakage(mitigation: Any, ids: Sequence[str]) -> None:
             f"{len(shared)} rows were used both to fit and to audit.",
             "Fit on other rows (--rows split=train), and audit the rest (--rows split=val).",
             value=len(shared),
+        )
+
+
+def refuse_other_encoder(mitigation: Any, data: EmbeddingSet) -> None:
+    """Raise FingerprintError if the mitigation was fitted on vectors of another encoder."""
+    made_for = (getattr(mitigation, "encoder", None) or {}).get("fingerprint")
+    found = data.encoder.get("fingerprint")
+    if made_for and found and made_for != found:
+        raise FingerprintError(
+            f"The mitigation '{mitigation.name}' was fitted on embeddings of another encoder than those of the audit.",
+            "Fit it on this store.",
+            value=mitigation.name,
         )

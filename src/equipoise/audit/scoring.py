@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from equipoise.data.queries import Query
 from equipoise.errors import InputError, VocabularyError
+from equipoise.progress import advance
 from equipoise.protocols import EmbeddingMitigation
 from equipoise.store.embeddings import EmbeddingSet
 from equipoise.store.evidence import RankingEvidence
@@ -79,6 +80,7 @@ class Scorer:
         keys = {name: self.data.samples.codes(name) for name in self._keys()}
         sums = {arm: _Means(keys, self.data) for arm in self.arms if own[arm] or arm == self._plain(own)}
         for start, block in self.data.blocks():
+            advance("scoring rows", start + block.shape[0], n)
             part = slice(start, start + block.shape[0])
             for arm, edit in self.arms.items():
                 x = moved_only(block, edit.transform(block, modality="image")) if own[arm] and edit else block

@@ -46,4 +46,3 @@ Items = Annotated[list[str] | None, Parameter(negative="")]
 def attributes_of(by: list[str]) -> list[str]:
     """Return the single attributes of a list that may name intersections, in order."""
     return list(dict.fromkeys(part for key in by for part in key.split(":")))
-

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from equipoise.cli.arguments import Columns, Items, attributes_of
 from equipoise.cli.common import Common, Outcome, Whole, existing, pairs, split
 from equipoise.cli.compare import show
-from equipoise.errors import FingerprintError, InputError
+from equipoise.errors import InputError
 
 if TYPE_CHECKING:
     from equipoise.audit import Audit
@@ -91,14 +91,16 @@ def audit(
         )
         store = _store(data, _rows_like(rows, before))
         asked = _queries(queries, store.vocabulary, common)
-        fitted = _fitted(mitigation, store)
+        fitted = _fitted(mitigation)
         with common.working(f"auditing {len(store):,} rows"):
             found = run(store, queries=asked, like=before, mitigation=fitted, **settings)
     else:
         _refuse({"--queries": queries, "--mitigation": mitigation, "--k": k}, "a table; `embed` it first")
         keys = keys or (list(before.document.parameters["settings"]["by"]) if before else [])
         columns = columns or Columns()
-        samples = columns.read(data, attributes_of(keys), _rows_like(rows, before), label=label, prediction=prediction, score=score)
+        samples = columns.read(
+            data, attributes_of(keys), _rows_like(rows, before), label=label, prediction=prediction, score=score
+        )
         with common.working(f"auditing {len(samples):,} rows"):
             found = run(samples, like=before, **settings)
     document = found.document
@@ -179,20 +181,12 @@ def _queries(names: list[str] | None, vocabulary: Vocabulary, common: Common) ->
     return found or None
 
 
-def _fitted(folder: Path | None, store: Any) -> Any:
+def _fitted(folder: Path | None) -> Any:
     if folder is None:
         return None
     from equipoise.mitigate.artefact import load_mitigation
 
-    fitted = load_mitigation(existing(folder, "mitigation"))
-    made_for = getattr(fitted, "encoder", {}).get("fingerprint")
-    if made_for and store.encoder.get("fingerprint") and made_for != store.encoder["fingerprint"]:
-        raise FingerprintError(
-            f"The mitigation '{folder}' was fitted on embeddings of another encoder than those of the store.",
-            "Fit it on this store.",
-            value=str(folder),
-        )
-    return fitted
+    return load_mitigation(existing(folder, "mitigation"))
 
 
 def _refuse(flags: dict[str, Any], what: str) -> None:

@@ -17,6 +17,7 @@ from equipoise.compare.wording import capital, measure, method_title, number, sp
 
 Row = Mapping[str, Any]
 NAMED = 3  # rows a sentence names one by one
+AS_WELL = 0.1  # a control that lowers the bias by nine tenths of what the method does, or more, did as well
 
 
 class Context(TypedDict, total=False):
@@ -199,8 +200,12 @@ def _controls(main: Row, rows: Sequence[Row]) -> list[str]:
         high = main["change_high"] if _finite(main["change_high"]) else main["change"]
         if row["change"] < low:
             said.append(f"{method_title(row['arm'])} did better: {number(row['after'])}.")
-        elif row["change"] <= high:
+        elif row["change"] <= main["change"] + AS_WELL * abs(main["change"]):
             said.append(f"{method_title(row['arm'])} did as well: {number(row['after'])}.")
+        elif row["change"] <= high:
+            said.append(
+                f"{method_title(row['arm'])} reached {number(row['after'])}, inside the interval of that change."
+            )
     return said
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise.progress import advance
 from equipoise.protocols import Moments, TopCounts
 from equipoise.stats import prefix_length, ranked_share_bootstrap, row_weights, top_rows
 
@@ -195,6 +196,7 @@ def draw(
     limits = np.concatenate([[0], np.cumsum([arm.scores.shape[0] for arm in arms.values()])])
     scores = _Centred(arms, pool) if moments else None
     for start in range(0, draws, DRAWS_AT_ONCE):
+        advance("bootstrap draws", start, draws)
         numbers = range(start, min(start + DRAWS_AT_ONCE, draws))
         found = ranked_share_bootstrap(stacked, codes, groups, k, numbers, seed, pool.clusters)
         sums = scores.sums(numbers, seed) if scores else {}
