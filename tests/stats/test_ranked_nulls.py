@@ -2,12 +2,11 @@
 
 import csv
 import math
-import os
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pytest
+from shared_data import DATA
 
 from equipoise import stats
 from equipoise.errors import InputError
@@ -49,10 +48,9 @@ def test_bad_pools_are_refused(sizes, k):
 
 
 def _fairface(column):
-    root = os.environ.get("EQUIPOISE_DATA")
-    path = Path(root or ".") / "fairface" / "labels.csv"
-    if not root or not path.is_file():
-        pytest.skip("EQUIPOISE_DATA does not name a folder with fairface/labels.csv")
+    path = DATA / "fairface" / "labels.csv"
+    if not path.is_file():
+        pytest.skip(f"there is no {path.name} of FairFace (EQUIPOISE_DATA names the folder of the data)")
     with path.open(newline="", encoding="utf-8") as file:
         values = [row[column] for row in csv.DictReader(file) if row["split"] == "val"]
     return np.unique(values, return_counts=True)[1]

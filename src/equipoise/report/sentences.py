@@ -19,8 +19,9 @@ def audit_sentences(rows: Sequence[Row]) -> tuple[str, list[str]]:
     chosen = [row for row in main_rows(rows) if row["after"] is not None]
     missing = sum(row["after"] is None for row in gated)
     plural = "measurement" if len(gated) == 1 else "measurements"
+    reasons = list(dict.fromkeys(row["reason"] for row in gated if row["after"] is None and row["reason"]))
     last = (
-        f"For {whole(missing)} of {whole(len(gated))} {plural} there is too little evidence."
+        f"{whole(missing)} of {whole(len(gated))} {plural} could not be made: {'; '.join(reasons[:3]) or 'see the table'}."
         if missing
         else "Differences are between declared groups only; nothing was changed and nothing compared."
     )
