@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PINS := -c constraints.txt
 JOBS ?= 2
 
-.PHONY: demo test test-towers slow lint types imports docs bench clean
+.PHONY: demo test test-towers test-minimum slow lint types imports docs bench clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +30,15 @@ $(VENV)-towers/.done: pyproject.toml constraints.txt
 
 test-towers: $(VENV)-towers/.done  ## tests of the demo encoder's towers, which need torch, in an environment of their own
 	$(VENV)-towers/bin/python -m pytest tests/models/test_demo_towers.py
+
+$(VENV)-minimum/.done: pyproject.toml constraints-minimum.txt
+	$(PYTHON) -m venv $(VENV)-minimum
+	$(VENV)-minimum/bin/python -m pip --disable-pip-version-check install --quiet -c constraints-minimum.txt -e . \
+		fairlearn hypothesis pandas polars pytest pytest-xdist scikit-learn statsmodels
+	touch $@
+
+test-minimum: $(VENV)-minimum/.done  ## the fast suite on the oldest dependencies that the metadata admits
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(VENV)-minimum/bin/python -m pytest -n $(JOBS) --deselect tests/cli/test_kills.py
 
 slow: $(VENV)/.dev  ## tests that take minutes
 	$(BIN)/python -m pytest -m slow
