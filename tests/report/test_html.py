@@ -121,7 +121,7 @@ def test_five_thousand_groups_stay_small():
     page = render(subject)
     assert len(page.encode()) < 2_000_000
     assert "ledger.parquet" in page
-    assert "The 41 largest of 5,025 lines are drawn." in page
+    assert "41 of 5,025 lines are drawn: the largest of those with enough rows." in page
     assert "And 4,000 more groups." in page
 
 

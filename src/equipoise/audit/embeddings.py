@@ -59,7 +59,11 @@ def audit_embeddings(
             utility.add_diagnostics(rows, arm, edit.diagnostics(scorer.texts, asked))
     document = AuditDocument(
         source="embeddings",
-        parameters={"settings": settings.as_dict(), "rows": dict(data.samples.conditions)},
+        parameters={
+            "settings": settings.as_dict(),
+            "rows": dict(data.samples.conditions),
+            "id_from": data.samples.id_from,
+        },
         rows={"in": data.rows_in, "used": len(data), "set_aside": data.rows_in - len(data)},
         unknown=data.samples.unknown(),
         vocabulary=data.vocabulary.to_dict(),

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from equipoise.audit.result import Audit, Settings, split_of
 from equipoise.data.samples import Samples
-from equipoise.errors import InputError
+from equipoise.errors import InputError, listed
 from equipoise.metrics.engines.measure_predictions import measure_predictions
 from equipoise.metrics.engines.predictions import Side, positive_label
 from equipoise.metrics.engines.ranking import Pool
@@ -34,6 +34,7 @@ def audit_predictions(samples: Samples, settings: Settings) -> Audit:
     rows, aside = usable_rows(samples)
     if rows.num_rows == 0:
         raise InputError("No row has both a label and a prediction.", "Check the columns that were named.")
+    refuse_strangers(rows["label"].to_pylist(), rows["prediction"].to_pylist())
     evidence = PredictionEvidence(rows)
     vocabulary = samples.vocabulary
     positive = positive_label(rows["label"].to_pylist(), rows["prediction"].to_pylist(), settings.positive)
@@ -54,12 +55,21 @@ def audit_predictions(samples: Samples, settings: Settings) -> Audit:
     )  # fmt: skip
     notes = []
     if positive is None:
-        notes.append("No positive label was named: rates of one label and AUC are not estimable.")
+        labels = listed(sorted(set(rows["label"].to_pylist())), 5)
+        notes.append(
+            f"No positive label was named (labels: {labels}): rates of one label and AUC are not estimable. "
+            "Name one (--positive)."
+        )
     elif settings.positive is None:
         notes.append(f"The positive label is '{positive}', taken from the values; name it to be sure.")
     document = AuditDocument(
         source="predictions",
-        parameters={"settings": settings.as_dict(), "rows": dict(samples.conditions), "roles": dict(samples.roles)},
+        parameters={
+            "settings": settings.as_dict(),
+            "rows": dict(samples.conditions),
+            "roles": dict(samples.roles),
+            "id_from": samples.id_from,
+        },
         rows={"in": len(samples), "used": rows.num_rows, "set_aside": len(samples) - rows.num_rows},
         unknown=samples.unknown(),
         vocabulary=vocabulary.to_dict(),
@@ -69,6 +79,18 @@ def audit_predictions(samples: Samples, settings: Settings) -> Audit:
         seed=settings.seed,
     )
     return Audit(found.table(), document, evidence)
+
+
+def refuse_strangers(labels: list[str], predictions: list[str]) -> None:
+    """Raise InputError where no prediction is a label at all: another column was meant."""
+    known, said = set(labels), set(predictions)
+    if not known & said:
+        raise InputError(
+            f"No prediction is one of the labels: labels are {listed(sorted(known), 5)}; "
+            f"predictions {listed(sorted(said), 5)}.",
+            "Name the column of predicted labels (--prediction); scores go to --score.",
+            value=sorted(said)[:5],
+        )
 
 
 def usable_rows(samples: Samples) -> tuple[pa.Table, dict[str, int]]:

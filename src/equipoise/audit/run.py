@@ -111,7 +111,10 @@ def _names(given: str | Sequence[str]) -> tuple[str, ...]:
 def _settings_like(like: Audit, given: dict[str, Any]) -> Settings:
     wanted = Settings.of(like.document)
     for name, value in given.items():
-        if (there := getattr(wanted, name)) != value:
+        there = getattr(wanted, name)
+        if name == "k" and there is None:
+            there = like.document.k
+        if there != value:
             raise InputError(
                 f"'{name}' is {value!r} here and {there!r} in the audit to be like.",
                 "Leave it out, or audit the baseline again with it.",

@@ -125,6 +125,17 @@ def _refuse_unlike(before: Audit, after: Audit) -> None:
     one, two = before.document, after.document
     if one.source != two.source:
         raise InputError(f"One audit is of {one.source}, the other of {two.source}.", "Compare audits of one kind.")
+    if one.mitigation is not None and two.mitigation is None:
+        raise InputError(
+            f"The audit before has a mitigation ({one.mitigation['method']}), the one after has none.",
+            "Give the baseline first: compare BEFORE AFTER.",
+        )
+    numbered = [audit.parameters.get("id_from") == "row number" for audit in (one, two)]
+    if any(numbered) and one.inputs != two.inputs:
+        raise InputError(
+            "Rows that are known by their number only cannot be paired between different tables.",
+            "Audit both with a column of ids (--id).",
+        )
     first, second = set(before.evidence.ids), set(after.evidence.ids)
     if first != second:
         raise InputError(
@@ -132,7 +143,7 @@ def _refuse_unlike(before: Audit, after: Audit) -> None:
             f"{len(first & second)} in both.",
             "Audit the same rows again (--like BEFORE).",
         )
-    if one.vocabulary != two.vocabulary:
+    if _sets(one.vocabulary) != _sets(two.vocabulary):
         names = sorted(
             name for name in {*one.vocabulary, *two.vocabulary} if one.vocabulary.get(name) != two.vocabulary.get(name)
         )
@@ -168,6 +179,14 @@ def _refuse_unlike(before: Audit, after: Audit) -> None:
             f"The queries differ: {len(one.queries)} before, {len(two.queries)} after, {len(same)} in both.",
             "Audit again with --like BEFORE.",
         )
+
+
+def _sets(vocabulary: dict[str, Any]) -> dict[str, Any]:
+    """Return a vocabulary in which the values of undeclared attributes have no order: theirs is that of the lines."""
+    return {
+        name: keys if keys.get("declared", True) else {**keys, "values": sorted(keys["values"])}
+        for name, keys in vocabulary.items()
+    }
 
 
 def _values(document: Any, names: Sequence[str]) -> Any:

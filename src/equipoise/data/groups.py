@@ -84,7 +84,8 @@ class Attribute:
         for group in self.values:
             words = [group, *(_bare(prompt) for prompt in self.prompts.get(group, ()))]
             for word in words:
-                if key := twin_key(word):
+                # "A" would be found in every "a photo of": one letter needs an explicit column
+                if (key := twin_key(word)) and len(key) > 1:
                     names.setdefault(key, group)
         if not names:
             return None, names

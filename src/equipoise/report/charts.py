@@ -15,7 +15,7 @@ from equipoise.compare.wording import capital
 from equipoise.report.svg import themed
 
 WIDTH, LABELS, PLOT, RIGHT = 328, 152, 166, 10
-LONGEST, AXIS = 22, 26
+LONGEST, AXIS = 21, 26
 _INK, _MUTED, _GRID, _BEFORE, _AFTER, _BAND, _PAPER = (f"#0{i}0{i}0{i}" for i in range(1, 8))
 
 

@@ -222,7 +222,11 @@ def _dumbbell_figure(
         for i, ((heading, rows), own) in enumerate(zip(panels, points, strict=True))
     ]
     lines = sum(map(len, points))
-    note = f"The {whole(lines)} largest of {whole(total)} lines are drawn." if lines < total else ""
+    note = (
+        f"{whole(lines)} of {whole(total)} lines are drawn: the largest of those with enough rows."
+        if lines < total
+        else ""
+    )
     paired = any(point.before is not None for own in points for point in own)
     chance = any(point.chance is not None for own in points for point in own)
     keys = (

@@ -47,7 +47,9 @@ def report(subjects: Any, path: str | Path, *, overwrite: bool = True) -> Path:
     if path.is_dir():
         raise InputError(f"The report cannot be written to '{path}': it is a folder.", "Name a file, as report.html.")
     if path.exists() and not overwrite:
-        raise OutputExistsError(f"'{path}' is in the way.", "Name another file or allow overwriting.", value=str(path))
+        raise OutputExistsError(
+            f"'{path}' is in the way.", "Name another file, or pass --overwrite (overwrite=True).", value=str(path)
+        )
     from equipoise.store.files import atomic_write
 
     atomic_write(path, render(subjects).encode("utf-8"))

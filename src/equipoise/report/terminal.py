@@ -42,6 +42,12 @@ def summary(subject: Any, *, rows: int = ROWS) -> Group:
     gated = _ordered(found)
     if gated:
         lines += [Text(""), _table(gated[:rows], found.kind)]
+        if found.kind == "comparison":
+            lines.append(
+                Text(
+                    f"Verdicts are corrected over {whole(len(gated))} comparisons (Holm), intervals are not; less harm is better."
+                )
+            )
     if len(gated) > rows:
         lines.append(
             Text(f"{whole(rows)} of {whole(len(gated))} rows; the report and the table on disk hold all of them.")
@@ -71,7 +77,7 @@ def _table(rows: list[Row], kind: str) -> Any:
     paired = kind == "comparison"
     table.add_column("", no_wrap=True, max_width=28)
     table.add_column("measure", min_width=20)
-    for name in ("before", "after", "change") if paired else ("value",):
+    for name in ("before", "after", "change in harm") if paired else ("value",):
         table.add_column(name, justify="right")
     table.add_column("n", justify="right")
     table.add_column("verdict" if paired else "evidence", no_wrap=True)

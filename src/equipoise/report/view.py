@@ -35,6 +35,7 @@ def section_view(subject: Subject, prefix: str, beside: int = 1) -> dict[str, An
         "title": subject.title,
         "sentence": sentence,
         "sentences": sentences,
+        "side_effect": next((text for text in sentences if text.startswith("Worse")), ""),
         "measured_first": subject.kind == "audit" and not subject.document.get("mitigation"),
         "tiles": _comparison_tiles(subject) if subject.kind == "comparison" else _audit_tiles(subject),
         "gated": [_line(row) for row in gated[:most]],

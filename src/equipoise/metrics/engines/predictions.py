@@ -25,7 +25,7 @@ from equipoise.stats import delong_groups, multinomial_tables, permutation_table
 from equipoise.stats.delong import sorted_ties
 
 CODES = 3
-TRUE_FALSE = ({"0", "1"}, {"false", "true"}, {"no", "yes"})
+TRUE_FALSE = ({"0", "1"}, {"0.0", "1.0"}, {"false", "true"}, {"no", "yes"})
 
 
 def positive_label(labels: Sequence[str], predictions: Sequence[str], given: str | None) -> str | None:
@@ -46,7 +46,7 @@ def positive_label(labels: Sequence[str], predictions: Sequence[str], given: str
 
 
 def _truth(value: str) -> bool:
-    return value in {"1", "true", "yes"}
+    return value in {"1", "1.0", "true", "yes"}
 
 
 @dataclass(frozen=True)
