@@ -17,6 +17,7 @@ the same).
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -125,9 +126,9 @@ class _Projection(GroupEdit):
         self.guarantees = self._declared()
 
     @staticmethod
+    @abstractmethod
     def basis(vectors: NDArray[Any], blocks: Sequence[int] = ()) -> NDArray[np.float64]:
         """Return the (..., d, r) columns that are removed."""
-        raise NotImplementedError
 
     def _declared(self) -> tuple[str, ...]:
         held = ["rotation_commutes", "homogeneous"]
