@@ -140,7 +140,7 @@ class Document(BaseModel):
         """Read a document; SchemaError names the key or the version that is not known."""
         try:
             data = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise SchemaError(f"{where} is not JSON: {error}.", "Make it again.") from error
         found = data.get("schema", "") if isinstance(data, dict) else ""
         wanted = f"equipoise.{cls.KIND}/{cls.MAJOR}"

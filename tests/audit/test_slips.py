@@ -94,3 +94,28 @@ def test_before_and_after_in_the_wrong_order() -> None:
     after = audit(data, mitigation=Wring("race").fit(data), like=before)
     with pytest.raises(InputError, match="baseline first"):
         compare(after, before)
+
+
+def test_a_damaged_output_of_the_same_run_is_written_again(tmp_path) -> None:
+    found = audit(read(table()), by="sex")
+    found.save(tmp_path / "audit")
+    wanted = (tmp_path / "audit" / "estimates.parquet").read_bytes()
+    (tmp_path / "audit" / "estimates.parquet").write_bytes(b"junk")
+    (tmp_path / "audit" / "evidence" / "predictions.parquet").unlink()
+    found.save(tmp_path / "audit")
+    assert (tmp_path / "audit" / "estimates.parquet").read_bytes() == wanted
+    assert type(found).load(tmp_path / "audit").estimates.equals(found.estimates)
+    ledger = compare(found, found)
+    ledger.save(tmp_path / "ledger")
+    (tmp_path / "ledger" / "ledger.parquet").unlink()
+    ledger.save(tmp_path / "ledger")
+    assert type(ledger).load(tmp_path / "ledger").ledger.equals(ledger.ledger)
+
+
+def test_documents_that_are_no_text_or_nest_too_deeply(tmp_path) -> None:
+    found = audit(read(table()), by="sex")
+    found.save(tmp_path / "audit")
+    for content in (b"\xff", b"[" * 100_000):
+        (tmp_path / "audit" / "audit.json").write_bytes(content)
+        with pytest.raises(InputError, match="is not JSON"):
+            type(found).load(tmp_path / "audit")

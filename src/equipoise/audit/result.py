@@ -60,7 +60,7 @@ class Audit:
             folder, "audit.json", fingerprint, overwrite=overwrite, owned=("estimates.parquet", "evidence")
         )  # fmt: skip
         with claim as output:
-            if output.finished:
+            if output.finished and self._intact(folder):
                 return folder
             write_table(folder / "estimates.parquet", self.estimates)
             evidence = self.evidence.save(folder / "evidence")
@@ -68,6 +68,15 @@ class Audit:
             files |= {f"evidence/{name}": digest for name, digest in evidence.items()}
             atomic_write(folder / "audit.json", self.document.model_copy(update={"files": files}).to_json().encode())
         return folder
+
+    @classmethod
+    def _intact(cls, folder: Path) -> bool:
+        """Return whether a finished output still is what was written; a damaged one is written again."""
+        try:
+            cls.load(folder)
+        except InputError:
+            return False
+        return True
 
     @classmethod
     def load(cls, folder: str | Path) -> Audit:
@@ -78,7 +87,7 @@ class Audit:
             raise MissingFileError(
                 f"'{folder}' holds no audit: there is no audit.json.", "Name the folder of an audit."
             )
-        document = AuditDocument.from_json(path.read_text("utf-8"), str(path))
+        document = AuditDocument.from_json(path.read_text("utf-8", errors="replace"), str(path))
         Settings.of(document)
         own = {name: digest for name, digest in document.files.items() if not name.startswith("evidence/")}
         check_files(folder, own, ("estimates.parquet",))

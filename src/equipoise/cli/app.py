@@ -152,6 +152,14 @@ def _emit(result: Result, line: str, common: Common) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         _silence(sys.stdout)
+    except OSError as error:
+        # 1 would mean that the gate failed
+        _silence(sys.stdout)
+        print(
+            f"error: The result cannot be written to stdout: {error.strerror}. Free space, or send it elsewhere.",
+            file=sys.stderr,
+        )
+        return 2
     return result.exit_code
 
 

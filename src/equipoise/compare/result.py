@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from equipoise.errors import MissingFileError
+from equipoise.errors import InputError, MissingFileError
 from equipoise.schema import LEDGER, ComparisonDocument, conform
 from equipoise.store.evidence import check_files
 from equipoise.store.files import Output, atomic_write, sha256_of, write_table
@@ -54,7 +54,7 @@ class Comparison:
             folder, "comparison.json", self.document.model_dump(exclude={"files"}), overwrite=overwrite, owned=FILES
         )
         with claim as output:
-            if output.finished:
+            if output.finished and self._intact(folder):
                 return folder
             write_table(folder / "ledger.parquet", self.ledger)
             write_table(folder / "distributions.parquet", self.distributions)
@@ -65,6 +65,15 @@ class Comparison:
         return folder
 
     @classmethod
+    def _intact(cls, folder: Path) -> bool:
+        """Return whether a finished output still is what was written; a damaged one is written again."""
+        try:
+            cls.load(folder)
+        except InputError:
+            return False
+        return True
+
+    @classmethod
     def load(cls, folder: str | Path) -> Comparison:
         """Read a comparison; every file is checked against its SHA-256."""
         folder = Path(folder)
@@ -73,7 +82,7 @@ class Comparison:
             raise MissingFileError(
                 f"'{folder}' holds no comparison: there is no comparison.json.", "Name the folder of a ledger."
             )
-        document = ComparisonDocument.from_json(path.read_text("utf-8"), str(path))
+        document = ComparisonDocument.from_json(path.read_text("utf-8", errors="replace"), str(path))
         check_files(folder, document.files, FILES)
         ledger = conform(pq.read_table(folder / "ledger.parquet"), LEDGER, str(folder / "ledger.parquet"))
         return cls(ledger, document, pq.read_table(folder / "distributions.parquet"))
