@@ -53,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # The caller closed it.
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (open until the end)
+    if argv is None:
+        sys.stderr = _Unheard(sys.stderr)  # type: ignore[assignment]
     if argv is None and VERBS_WITHOUT_FRAMES.intersection(tokens[:1]):
         spare_pandas()
     try:
@@ -161,6 +163,31 @@ def _emit(result: Result, line: str, common: Common) -> int:
         )
         return 2
     return result.exit_code
+
+
+class _Unheard:
+    """A stream whose reader may leave: what people are told must not decide the exit code (a gate would fail open)."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, or drop the text where nobody can read it."""
+        try:
+            return self._stream.write(text)
+        except OSError:
+            _silence(self._stream)
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, or not."""
+        try:
+            self._stream.flush()
+        except OSError:
+            _silence(self._stream)
 
 
 def _silence(stream: Any) -> None:
