@@ -264,3 +264,10 @@ def test_kills_and_resumes_give_the_bytes_of_one_run(tiny_precomputed, tmp_path)
     assert run(tiny_precomputed, tmp_path / "killed") == 0
     assert files(tmp_path / "killed") == files(tmp_path / "once")
     assert not [name for name in os.listdir(tmp_path / "killed") if name.endswith(".partial")]
+
+
+def test_a_store_in_the_folder_of_the_embeddings_is_refused(tiny_precomputed):
+    before = files(tiny_precomputed.folder)
+    with pytest.raises(InputError, match="would overwrite them"):
+        embed(tiny_precomputed.reference, rows_of(tiny_precomputed), store=tiny_precomputed.folder, overwrite=True)
+    assert files(tiny_precomputed.folder) == before

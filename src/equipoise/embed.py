@@ -83,6 +83,12 @@ def embed(
         inputs={**samples.inputs, **_named_by_folder(checksums)},
     )
     if store is not None:
+        if Path(store).resolve() in {path.resolve().parent for path in checksums}:
+            raise InputError(
+                f"The store '{store}' is the folder that the embeddings come from; it would overwrite them.",
+                "Choose another folder.",
+                value=str(store),
+            )
         register(found, samples, reasons, (arrays, vectors), texts, checksums, Path(store), overwrite=overwrite)
     return found
 

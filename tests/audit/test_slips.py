@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from equipoise import EmbeddingSet, Vocabulary, Wring, audit, compare, read_samples
+from equipoise import EmbeddingSet, Vocabulary, Wring, audit, compare, gate, read_samples
 from equipoise.errors import InputError
 
 N = 400
@@ -119,3 +119,26 @@ def test_documents_that_are_no_text_or_nest_too_deeply(tmp_path) -> None:
         (tmp_path / "audit" / "audit.json").write_bytes(content)
         with pytest.raises(InputError, match="is not JSON"):
             type(found).load(tmp_path / "audit")
+
+
+def test_groups_whose_names_would_collide_in_an_intersection() -> None:
+    vocabulary = Vocabulary.from_dict(
+        {
+            name: {"values": values, "unknown": [""], "templates": ["{}"], "declared": True, "prompts": {}}
+            for name, values in {"g": ["a", "a:b"], "h": ["b:c", "c"]}.items()
+        }
+    )
+    with pytest.raises(InputError, match="would both be called 'a:b:c'"):
+        vocabulary.groups("g:h")
+
+
+def test_levels_that_differ() -> None:
+    one, two = audit(read(table()), by="sex"), audit(read(table()), by="sex", level=0.9)
+    with pytest.raises(InputError, match="'level' is 0.95 before and 0.9 after"):
+        compare(one, two)
+
+
+def test_a_policy_that_means_four_fifths() -> None:
+    limit = {"metric": "impact_ratio", "protocol": "four_fifths", "attribute": "sex", "max_bias": 0.8}
+    with pytest.raises(InputError, match="For four fifths give 0.2"):
+        gate(audit(read(table()), by="sex"), {"limit": [limit]})

@@ -159,7 +159,7 @@ def _refuse_unlike(before: Audit, after: Audit) -> None:
                     f"{wrong} rows have another '{name}' before and after.", "Audit both with one table.", value=name
                 )
     wanted, found = one.parameters["settings"], two.parameters["settings"]
-    for name in ("by", "metrics", "min_group"):
+    for name in ("by", "metrics", "min_group", "level"):
         if wanted[name] != found[name]:
             raise InputError(
                 f"'{name}' is {wanted[name]} before and {found[name]} after.",

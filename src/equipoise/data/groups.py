@@ -202,7 +202,15 @@ class Vocabulary:
     def groups(self, key: str) -> tuple[str, ...]:
         """Return the groups of a key in order of display; of an intersection the product, as ``"Female:White"``."""
         values = [self.attributes[part].values for part in self.parts(key)]
-        return tuple(SEPARATOR.join(combination) for combination in product(*values))
+        names = tuple(SEPARATOR.join(combination) for combination in product(*values))
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise InputError(
+                f"Two groups of '{key}' would both be called '{twice}': values of its attributes hold '{SEPARATOR}'.",
+                f"Write those values without '{SEPARATOR}'.",
+                value=twice,
+            )
+        return names
 
     def encode(
         self, columns: Mapping[str, Any], key: str, lines: ArrayLike | None = None, unit: str = "row"

@@ -230,6 +230,12 @@ def _check_limit(limit: Limit, place: str) -> None:
             f"{place}: '{descriptor.name}' has a value for each group; only gaps and means over queries are gated.",
             f"Name a gap, as {listed(name for name in METRICS if name.endswith(('_gap', '_skew')))}.",
         )
+    if limit.max_bias is not None and limit.max_bias >= 0.5 and "ratio" in descriptor.unit:
+        raise InputError(
+            f"{place}: max_bias is {limit.max_bias:g} for '{descriptor.name}', where it is the distance from 1.",
+            "For four fifths give 0.2.",
+            value=limit.max_bias,
+        )
     if limit.max_bias is not None and descriptor.role == "utility":
         raise InputError(
             f"{place}: '{descriptor.name}' is a utility, not a bias, so max_bias says nothing.",
