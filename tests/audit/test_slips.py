@@ -142,3 +142,12 @@ def test_a_policy_that_means_four_fifths() -> None:
     limit = {"metric": "impact_ratio", "protocol": "four_fifths", "attribute": "sex", "max_bias": 0.8}
     with pytest.raises(InputError, match="For four fifths give 0.2"):
         gate(audit(read(table()), by="sex"), {"limit": [limit]})
+
+
+def test_overwrite_leaves_the_files_of_others_alone(tmp_path) -> None:
+    mine = tmp_path / "evidence" / "mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    with pytest.raises(InputError, match="which no run of ours wrote"):
+        audit(read(table()), by="sex").save(tmp_path, overwrite=True)
+    assert mine.read_text() == "mine"

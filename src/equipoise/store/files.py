@@ -148,6 +148,14 @@ class Output:
             self.resumed = not self.finished
             return
         there = sorted(path.name for path in self.folder.iterdir() if not path.name.startswith("."))
+        ours = before is not None or self.path(self.final).is_file()
+        foreign = [] if ours else [name for name in self.owned if self.path(name).exists()]
+        if self.overwrite and foreign:
+            raise OutputExistsError(
+                f"'{self.folder}' holds '{foreign[0]}', which no run of ours wrote; it would be removed.",
+                "Choose another output; --overwrite replaces only what a run of ours wrote.",
+                value=str(self.folder),
+            )
         if not self.overwrite and (before is not None or there):
             what = "the output of another run" if before is not None else f"other files ({', '.join(there[:3])})"
             changed = "; ".join(differences(before, self.fingerprint)[:8]) if before is not None else ""
