@@ -219,6 +219,14 @@ class Metric(ABC):
         """Return numerator and denominator of a rate, of the shape of :meth:`statistic`, or None."""
         return None
 
+    def behind(self, evidence: Any) -> Floats | None:
+        """Return (..., G) rows that a group's value rests on, None where that is all of the group's rows.
+
+        A true positive rate rests on positives: a group with too few of them takes part in no gap.
+        """
+        counted = self.counted(evidence)
+        return None if counted is None else counted[1]
+
 
 # ------------------------------------------------------------------------------------------------------ mitigations
 

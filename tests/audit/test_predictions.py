@@ -189,7 +189,7 @@ def test_clusters_widen_intervals_and_raise_chance() -> None:
 def test_p_is_uniform_when_there_is_no_disparity(groups, clusters) -> None:
     names = ("accuracy_gap", "tpr_gap", "selection_rate_gap", "auc_gap")
     found = [
-        audit(answers(300, groups, seed, clusters=clusters), by=["group"], bootstrap=100, metrics=names).estimates
+        audit(answers(500, groups, seed, clusters=clusters), by=["group"], bootstrap=100, metrics=names).estimates
         for seed in range(40)
     ]
     for name in names:
@@ -246,3 +246,21 @@ def test_like_needs_an_audit_of_the_same_kind(samples, found) -> None:
     with pytest.raises(InputError, match="like is of embeddings"):
         audit(samples, by=["group"], like=other)
     assert audit(samples, like=found).estimates.equals(found.estimates)
+
+
+def test_a_group_with_few_positives_takes_part_in_no_gap_of_true_positive_rates() -> None:
+    rng = np.random.default_rng(3)
+    sizes = {"A": (200, 100), "B": (200, 90), "C": (200, 3), "D": (60, 0)}
+    rows = [
+        (group, "1" if i < positives else "0", str(int(rng.random() < 0.5)))
+        for group, (n, positives) in sizes.items()
+        for i in range(n)
+    ]
+    table = pd.DataFrame({"group": [r[0] for r in rows], "y": [r[1] for r in rows], "p": [r[2] for r in rows]})
+    samples = read_samples(table, label="y", prediction="p", attributes=["group"])
+    found = audit(samples, by=["group"], bootstrap=100).estimates
+    gap = one(found, metric="tpr_gap")
+    rates = {row["group"]: row["value"] for row in pick(found, metric="tpr") if row["value"] is not None}
+    assert gap["value"] == pytest.approx(abs(rates["A"] - rates["B"]))
+    assert gap["reason"] == "left out, fewer than 30 rows behind it: C, D"
+    assert one(found, metric="accuracy_gap")["reason"] == ""

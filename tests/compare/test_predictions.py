@@ -109,7 +109,7 @@ def test_one_side_without_scores_is_said_and_not_dropped() -> None:
 def test_without_a_positive_label_rows_say_so() -> None:
     before, after = run(answers(labels=3)), run(answers(labels=3))
     row = one(compare(before, after, draws=100).ledger, metric="tpr_gap")
-    assert (row["verdict"], row["reason"]) == ("insufficient", "not estimable on both sides")
+    assert (row["verdict"], row["reason"]) == ("insufficient", "no positive label: name one")
 
 
 def test_paired_intervals_are_narrower_than_unpaired() -> None:

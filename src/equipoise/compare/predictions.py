@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,18 @@ from equipoise.audit.predictions import DEFAULT, prediction_pool, prediction_sid
 from equipoise.audit.result import Audit
 from equipoise.compare.utility import CellIndex, paired_rates
 from equipoise.compare.verdicts import Margins, changed_sides, from_error, tested
-from equipoise.errors import InputError, listed
+from equipoise.errors import InputError
 from equipoise.metrics.engines.measure_predictions import EVERYBODY, whole_pool
-from equipoise.metrics.engines.predictions import Side, aucs, counts_of, draw_aucs, draw_tables, tables
+from equipoise.metrics.engines.predictions import (
+    Side,
+    aucs,
+    counts_of,
+    draw_aucs,
+    draw_tables,
+    left_out,
+    tables,
+    taking_part,
+)
 from equipoise.protocols import Metric
 from equipoise.registry import METRICS
 from equipoise.store.evidence import PredictionEvidence
@@ -71,16 +81,21 @@ class _Ledger:
                     self._gap(key, metric, counts)
         return self.rows
 
-    def _common(self, key: str, metric: Metric) -> dict[str, Any]:
-        valid, counts = self.pool.valid[key], self.pool.counts[key]
-        small = [] if key == EVERYBODY else [
-            group for group, enough in zip(self.vocabulary.groups(key), valid, strict=True) if not enough
-        ]  # fmt: skip
+    def _taking_part(self, key: str, metric: Metric, counts: _Drawn) -> tuple[NDArray[np.bool_], int | None]:
+        """Return the groups with enough rows behind the value on both sides, and the fewest rows behind one of them."""
+        sides: Any = aucs(self.pool, key, self.sides)[0] if metric.descriptor.evidence == "auc" else counts.now()
+        one, two = (taking_part(metric, side, self.pool.minimum) for side in sides)
+        behind = [found for side in sides if (found := metric.behind(side)) is not None]
+        valid = one & two
+        return valid, int(np.min(behind, axis=0)[valid].min()) if behind and valid.any() else None
+
+    def _common(self, key: str, metric: Metric, valid: NDArray[np.bool_] | None = None) -> dict[str, Any]:
+        valid, counts = self.pool.valid[key] if valid is None else valid, self.pool.counts[key]
         return {
             "attribute": key, "arm": "main", "metric": metric.descriptor.name, "protocol": metric.descriptor.protocol,
             "n": int(counts.sum()), "n_min": int(counts[valid].min()) if valid.any() else 0,
             "margin": self.margins.of(metric.descriptor, None),
-            "reason": f"left out, fewer than {self.pool.minimum} rows: {listed(small, 5)}" if small else "",
+            "reason": "" if key == EVERYBODY else left_out(self.vocabulary.groups(key), valid, self.pool.minimum),
         }  # fmt: skip
 
     def _without_scores(self, key: str, metric: Metric) -> None:
@@ -114,11 +129,16 @@ class _Ledger:
 
     def _gap(self, key: str, metric: Metric, counts: _Drawn) -> None:
         descriptor = metric.descriptor
-        row = {**self._common(key, metric), **self.cells.both("main", descriptor.name, key, "", "", "")}
-        if self.pool.valid[key].sum() < 2:
-            self.rows.append({**row, "reason": f"fewer than two groups with {self.pool.minimum} rows"})
+        valid, smallest = self._taking_part(key, metric, counts)
+        row = {**self._common(key, metric, valid), **self.cells.both("main", descriptor.name, key, "", "", "")}
+        row["n_min"] = row["n_min"] if smallest is None else smallest
+        if not self.sides[0].positive and not valid.any() and self.pool.valid[key].any():
+            self.rows.append({**row, "reason": "no positive label: name one"})
             return
-        (b, a), (drawn_b, drawn_a) = self._values(key, metric, counts)
+        if valid.sum() < 2:
+            self.rows.append({**row, "reason": f"fewer than two groups with {self.pool.minimum} rows behind it"})
+            return
+        (b, a), (drawn_b, drawn_a) = self._values(key, metric, counts, valid)
         if np.isfinite(b) and np.isfinite(a):
             row |= tested(float(descriptor.harm(b, a)), descriptor.harm(drawn_b, drawn_a))
             row["reversed"] = self._reversed(key, metric, counts)
@@ -142,12 +162,18 @@ class _Ledger:
                 row["reason"] = "not estimable on both sides"
             self.rows.append(row)
 
-    def _values(self, key: str, metric: Metric, counts: _Drawn) -> tuple[list[Any], list[Any]]:
+    def _values(
+        self, key: str, metric: Metric, counts: _Drawn, valid: NDArray[np.bool_] | None = None
+    ) -> tuple[list[Any], list[Any]]:
+        """Return the metric of both sides, and its draws; ``valid`` are the groups of a gap."""
+        found: Any = counts.now()
+        drawn: Any = counts.drawn()
         if metric.descriptor.evidence == "auc":
             found, _ = aucs(self.pool, key, self.sides)
-            drawn: Any = draw_aucs(self.pool, key, self.sides, self.draws, self.seed)
-            return [metric.statistic(one) for one in found], [metric.statistic(one) for one in drawn]
-        return [metric.statistic(one) for one in counts.now()], [metric.statistic(one) for one in counts.drawn()]
+            drawn = draw_aucs(self.pool, key, self.sides, self.draws, self.seed)
+        if valid is not None:
+            found, drawn = ([replace(one, valid=valid) for one in side] for side in (found, drawn))
+        return [metric.statistic(one) for one in found], [metric.statistic(one) for one in drawn]
 
     def _reversed(self, key: str, metric: Metric, counts: _Drawn) -> bool:
         sides = next((one for one in self.metrics if one.descriptor.name == metric.descriptor.sides), None)

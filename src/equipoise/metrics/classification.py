@@ -123,6 +123,10 @@ class RateGap(Metric):
         hits, rows = self.rate.cells(evidence)
         return gaps.spread_limits(gaps.divide(hits, rows), lambda each: wilson(hits, rows, each), evidence.valid, level)
 
+    def behind(self, evidence: Counts) -> Floats:
+        """Return the denominator of each group's rate."""
+        return self.rate.cells(evidence)[1]
+
 
 class Accuracy(Rate):
     """Share of the rows of a group whose prediction is the label."""
@@ -272,6 +276,10 @@ class ImpactRatio(Metric):
         defined = ~np.isnan(self.statistic(evidence))
         return np.where(defined, low, np.nan), np.where(defined, high, np.nan)
 
+    def behind(self, evidence: Counts) -> Floats:
+        """Return the rows of each group."""
+        return SelectionRate.cells(evidence)[1]
+
 
 class Auc(Metric):
     """Area under the ROC curve within each group. Interval: DeLong on the logit scale."""
@@ -293,6 +301,10 @@ class Auc(Metric):
         if evidence.var is None:
             return None
         return auc_interval(evidence.auc, evidence.var, evidence.n_pos, evidence.n_neg, level)
+
+    def behind(self, evidence: GroupAuc) -> Floats:
+        """Return the rows of each group's rarer class."""
+        return np.minimum(evidence.n_pos, evidence.n_neg)
 
 
 class AucGap(Metric):
@@ -317,3 +329,7 @@ class AucGap(Metric):
         if var is None:
             return None
         return gaps.spread_limits(auc, lambda each: auc_interval(auc, var, n_pos, n_neg, each), evidence.valid, level)
+
+    def behind(self, evidence: GroupAuc) -> Floats:
+        """Return the rows of each group's rarer class."""
+        return np.minimum(evidence.n_pos, evidence.n_neg)

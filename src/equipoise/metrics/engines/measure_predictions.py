@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from equipoise.data.groups import Vocabulary
-from equipoise.errors import listed
 from equipoise.metrics.engines.clusters import auc_null, counts_null
 from equipoise.metrics.engines.nulls import harm_size, permutation_p, with_no_disparity
 from equipoise.metrics.engines.predictions import (
@@ -19,8 +18,10 @@ from equipoise.metrics.engines.predictions import (
     counts_of,
     draw_aucs,
     draw_tables,
+    left_out,
     null_counts,
     tables,
+    taking_part,
 )
 from equipoise.metrics.engines.ranking import Pool
 from equipoise.metrics.engines.rows import EstimateRows
@@ -88,6 +89,9 @@ class _One:
         else:
             self.table = tables(self.pool, self.key, [self.side])
             self.evidence = counts_of(self.table, self.side, self.valid)
+        if not self.metric.descriptor.per_group:
+            self.valid = taking_part(self.metric, self.evidence, self.pool.minimum)
+            self.evidence = replace(self.evidence, valid=self.valid)
         values = np.asarray(self.metric.statistic(self.evidence), np.float64)
         limits = self.metric.interval(self.evidence, self.level)
         if self.draws and (limits is None or self.pool.clusters is not None or self._loose()):
@@ -104,7 +108,8 @@ class _One:
 
     def replicates(self) -> Any:
         if self.is_auc:
-            return self.metric.statistic(draw_aucs(self.pool, self.key, [self.side], self.draws, self.seed)[0])
+            drawn = draw_aucs(self.pool, self.key, [self.side], self.draws, self.seed)[0]
+            return self.metric.statistic(replace(drawn, valid=self.valid))
         drawn = self._once("tables", lambda: draw_tables(self.pool, self.key, [self.side], self.draws, self.seed))
         return self.metric.statistic(counts_of(drawn, self.side, self.valid))
 
@@ -134,15 +139,16 @@ class _One:
 
     def _gap(self, value: Any, low: Any, high: Any) -> None:
         n = int(self.counts.sum())
-        small = [group for group, enough in zip(self.groups, self.valid, strict=True) if not enough]
-        reason = f"left out, fewer than {self.pool.minimum} rows: {listed(small, 5)}" if small else ""
+        reason = left_out(self.groups, self.valid, self.pool.minimum)
+        if not self.side.positive and not np.isfinite(value) and self.pool.valid[self.key].sum() >= 2:
+            self.rows.add(**self.common, value=np.nan, n=n, reason="no positive label: name one")
+            return
         if self.valid.sum() < 2:
-            reason = f"fewer than two groups with {self.pool.minimum} rows"
+            reason = f"fewer than two groups with {self.pool.minimum} rows behind it"
             self.rows.add(**self.common, value=np.nan, n=n, status="insufficient", reason=reason)
             return
         if not np.isfinite(value):
-            why = "a rate cannot be formed in two groups" if self.side.positive else "no positive label: name one"
-            self.rows.add(**self.common, value=np.nan, n=n, reason=why)
+            self.rows.add(**self.common, value=np.nan, n=n, reason="it cannot be formed in two groups")
             return
         null, p = self._null(value)
         if np.isfinite(p):

@@ -109,6 +109,19 @@ def counts_of(table: NDArray[Any], side: Side, valid: NDArray[np.bool_]) -> Coun
     return Counts(table, 1 if side.positive else None, valid)
 
 
+def taking_part(metric: Metric, evidence: Any, minimum: int) -> NDArray[np.bool_]:
+    """Return (G,) which groups have enough rows behind the value itself, as positives behind a true positive rate."""
+    behind = metric.behind(evidence)
+    valid = np.asarray(evidence.valid, bool)
+    return valid if behind is None else valid & (np.asarray(behind) >= minimum)
+
+
+def left_out(groups: Sequence[str], valid: NDArray[np.bool_], minimum: int) -> str:
+    """Return the reason that names the groups that take part in no gap, empty where all do."""
+    small = [group for group, enough in zip(groups, valid, strict=True) if not enough]
+    return f"left out, fewer than {minimum} rows behind it: {listed(small, 5)}" if small else ""
+
+
 def null_counts(table: NDArray[np.int64], metric: Metric, draws: int, seed: int) -> NDArray[np.int64]:
     """Return tables (draws, G, 3, 3) with group labels shuffled: within each label where the metric conditions on it."""
     groups = table.shape[0]
