@@ -8,6 +8,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from typing import Any
 
 from cyclopts import App, CycloptsError, UnknownCommandError
@@ -49,7 +50,7 @@ for _order, (_verb, _help) in enumerate(VERBS.items()):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code."""
-    tokens = list(sys.argv[1:] if argv is None else argv)
+    tokens = _flags_after_the_verb(sys.argv[1:] if argv is None else argv)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # The caller closed it.
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (open until the end)
@@ -64,17 +65,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _silence(sys.stdout)
         return 0
-    except KeyboardInterrupt:
-        return 130
+
+
+def _flags_after_the_verb(tokens: Sequence[str]) -> list[str]:
+    """Let --json and --quiet stand before the verb too."""
+    first = next((i for i, token in enumerate(tokens) if token not in ("--json", "--quiet")), len(tokens))
+    return [*tokens[first:], *tokens[:first]]
 
 
 def _run(tokens: list[str]) -> int:
     command, common = "equipoise", Common(json="--json" in tokens)
+    if set(tokens) <= {"--json", "--quiet"}:
+        tokens = []
     try:
         command = " ".join(name for name in app.parse_commands(tokens)[0] if not name.startswith("-")) or command
         call, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
         if not _is_verb(call):
-            return _helped(call, bound, asked=not {*app.help_flags, *app.version_flags}.isdisjoint(tokens))
+            asked = not {*app.help_flags, *app.version_flags}.isdisjoint(tokens)
+            return _helped(call, bound, command, common, asked=asked)
         common = bound.arguments.setdefault("common", None) or common
         bound.arguments["common"] = common
         with _warnings_kept(common), redirect_stdout(sys.stderr):
@@ -99,14 +107,17 @@ def _helper(command: str) -> str:
     return command if command == "equipoise" else f"equipoise {command}"
 
 
-def _helped(call: Callable[..., Any], bound: Any, *, asked: bool) -> int:
+def _helped(call: Callable[..., Any], bound: Any, command: str, common: Common, *, asked: bool) -> int:
     """Print help or version; without having been asked, a verb is missing, which is wrong use."""
-    if asked:
-        call(*bound.args, **bound.kwargs)
-        return 0
-    with redirect_stdout(sys.stderr):
-        call(*bound.args, **bound.kwargs)
-    return 2
+    text = StringIO()
+    with redirect_stdout(sys.stderr if not asked else text if common.json else sys.stdout):
+        try:
+            call(*bound.args, **bound.kwargs)
+        except SystemExit:  # the reader of a pipe left
+            _silence(sys.stdout)
+    if not asked:
+        return _failed(command, InputError("No verb was given.", "Name one of those above."), common)
+    return _emit(Result(command=command, exit_code=0, result={"text": text.getvalue()}), "", common)
 
 
 def _unknown(error: UnknownCommandError) -> UnknownNameError:

@@ -42,7 +42,11 @@ def from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection
     data = _read(path)
     verbs = {name for name in _root(app) if not name.startswith("-")}
     flags = {
-        name.removeprefix("--"): argument for argument in arguments for name in argument.names if name.startswith("--")
+        name.removeprefix("--"): argument
+        for argument in arguments
+        if argument.parameter.parse is not False
+        for name in argument.names
+        if name.startswith("--")
     }
     flags.pop("config", None)
     values = _flags_of(data, commands, verbs, flags, path)
