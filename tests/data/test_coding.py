@@ -39,3 +39,13 @@ def test_many_undeclared_values_are_bounded():
         codes("g", column([f"v{i}" for i in range(1000)]), ("a",), ())
     assert "And 995 more." in str(caught.value)
     assert len(str(caught.value)) < 500
+
+
+def test_composed_and_decomposed_accents_are_twins() -> None:
+    import pyarrow as pa
+
+    from equipoise.data.coding import levels
+    from equipoise.errors import InputError
+
+    with pytest.raises(InputError, match="differ only in case, spaces or how accents are composed"):
+        levels("country", pa.array(["Per\u00fa", "Peru\u0301", "Chile"]))

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,8 +33,8 @@ def as_text(values: Any) -> pa.Array:
 
 
 def twin_key(value: str) -> str:
-    """Return what two spellings of one value share: case and spaces set aside."""
-    return " ".join(value.casefold().split())
+    """Return what two spellings of one value share: case, spaces and the composition of accents set aside."""
+    return " ".join(unicodedata.normalize("NFC", value).casefold().split())
 
 
 def levels(name: str, column: pa.Array, lines: ArrayLike | None = None, unit: str = "row") -> tuple[str, ...]:
@@ -42,7 +43,7 @@ def levels(name: str, column: pa.Array, lines: ArrayLike | None = None, unit: st
     Raises
     ------
     InputError
-        For more than 200 values, a measurement, no value at all, or spellings that differ only in case or spaces.
+        For more than 200 values, a measurement, no value at all, or spellings that differ only in case, spaces or accents.
     """
     values = [value for value in pc.unique(column).to_pylist() if value not in (None, "")]
     numbers = _numbers(values)
@@ -65,7 +66,7 @@ def levels(name: str, column: pa.Array, lines: ArrayLike | None = None, unit: st
         if twin != value:
             raise VocabularyError(
                 f"'{name}' has '{twin}' ({_where(column, twin, lines, unit)}) and '{value}' "
-                f"({_where(column, value, lines, unit)}), which differ only in case or spaces.",
+                f"({_where(column, value, lines, unit)}), which differ only in case, spaces or how accents are composed.",
                 "Mend the table, or declare in groups.toml which values are groups.",
                 value=value,
             )
