@@ -19,7 +19,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 from synthetic import answers, one, pick
 
-from equipoise import audit, read_samples
+from equipoise import audit, compare, read_samples
 from equipoise.errors import InputError, UnknownNameError
 
 ORACLES = {
@@ -264,3 +264,18 @@ def test_a_group_with_few_positives_takes_part_in_no_gap_of_true_positive_rates(
     assert gap["value"] == pytest.approx(abs(rates["A"] - rates["B"]))
     assert gap["reason"] == "left out, fewer than 30 rows behind it: C, D"
     assert one(found, metric="accuracy_gap")["reason"] == ""
+
+
+def test_an_attribute_that_is_the_label_has_no_gap_of_selection() -> None:
+    rng = np.random.default_rng(4)
+    label = rng.integers(0, 2, 300)
+    said = np.where(rng.random(300) < 0.8, label, 1 - label)
+    table = pd.DataFrame({"group": np.where(label, "A", "B"), "y": label.astype(str), "p": said.astype(str)})
+    samples = read_samples(table, label="y", prediction="p", attributes=["group"])
+    found = audit(samples, by=["group"], bootstrap=100)
+    for name in ("selection_rate_gap", "impact_ratio"):
+        row = one(found.estimates, metric=name)
+        assert (row["value"], row["status"]) == (None, "not_estimable")
+        assert "the task itself" in row["reason"]
+    assert one(found.estimates, metric="accuracy_gap")["value"] is not None
+    assert "the task itself" in one(compare(found, found, draws=100).ledger, metric="impact_ratio")["reason"]

@@ -16,11 +16,13 @@ from equipoise.compare.verdicts import Margins, changed_sides, from_error, teste
 from equipoise.errors import InputError
 from equipoise.metrics.engines.measure_predictions import EVERYBODY, whole_pool
 from equipoise.metrics.engines.predictions import (
+    SAME,
     Side,
     aucs,
     counts_of,
     draw_aucs,
     draw_tables,
+    is_the_task,
     left_out,
     tables,
     taking_part,
@@ -137,6 +139,9 @@ class _Ledger:
             return
         if valid.sum() < 2:
             self.rows.append({**row, "reason": f"fewer than two groups with {self.pool.minimum} rows behind it"})
+            return
+        if is_the_task(metric, counts.whole, valid):
+            self.rows.append({**row, "reason": SAME})
             return
         (b, a), (drawn_b, drawn_a) = self._values(key, metric, counts, valid)
         if np.isfinite(b) and np.isfinite(a):

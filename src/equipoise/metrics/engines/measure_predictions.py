@@ -13,11 +13,13 @@ from equipoise.metrics.engines.clusters import auc_null, counts_null
 from equipoise.metrics.engines.nulls import harm_size, permutation_p, with_no_disparity
 from equipoise.metrics.engines.predictions import (
     CODES,
+    SAME,
     Side,
     aucs,
     counts_of,
     draw_aucs,
     draw_tables,
+    is_the_task,
     left_out,
     null_counts,
     tables,
@@ -142,6 +144,9 @@ class _One:
         reason = left_out(self.groups, self.valid, self.pool.minimum)
         if not self.side.positive and not np.isfinite(value) and self.pool.valid[self.key].sum() >= 2:
             self.rows.add(**self.common, value=np.nan, n=n, reason="no positive label: name one")
+            return
+        if not self.is_auc and is_the_task(self.metric, self.table, self.valid):
+            self.rows.add(**self.common, value=np.nan, n=n, reason=SAME)
             return
         if self.valid.sum() < 2:
             reason = f"fewer than two groups with {self.pool.minimum} rows behind it"

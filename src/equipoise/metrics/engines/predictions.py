@@ -116,6 +116,20 @@ def taking_part(metric: Metric, evidence: Any, minimum: int) -> NDArray[np.bool_
     return valid if behind is None else valid & (np.asarray(behind) >= minimum)
 
 
+SAME = "every group has one label: a difference in selection is the task itself"
+
+
+def is_the_task(metric: Metric, table: NDArray[Any], valid: NDArray[np.bool_]) -> bool:
+    """Return whether the groups of an attribute determine the label, so that equal selection would mean to be wrong.
+
+    ``table`` is (G, 3, ...), counts by group and label. Only gaps of the selection rate are concerned.
+    """
+    if metric.descriptor.sides != "selection_rate" or not valid.any():
+        return False
+    labels = table.reshape(table.shape[0], table.shape[1], -1).sum(-1)[valid] > 0
+    return bool((labels.sum(1) == 1).all() and labels.any(0).sum() > 1)
+
+
 def left_out(groups: Sequence[str], valid: NDArray[np.bool_], minimum: int) -> str:
     """Return the reason that names the groups that take part in no gap, empty where all do."""
     small = [group for group, enough in zip(groups, valid, strict=True) if not enough]
