@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PINS := -c constraints.txt
 JOBS ?= 2
 
-.PHONY: demo test test-towers test-minimum slow lint types imports docs bench clean
+.PHONY: demo test test-torchvision test-minimum slow lint types imports docs bench clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -14,7 +14,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(PIP) install --quiet $(PINS) -e ".[dev,docs]"
+	$(PIP) install --quiet $(PINS) -e ".[dev,docs,demo,transformers,onnx,scale]"
 	touch $@
 
 demo: $(VENV)/.core  ## run the loop on 3,000 faces, offline; the last line is the path of the report
@@ -23,13 +23,15 @@ demo: $(VENV)/.core  ## run the loop on 3,000 faces, offline; the last line is t
 test: $(VENV)/.dev  ## the fast suite
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
-$(VENV)-towers/.done: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)-towers
-	$(VENV)-towers/bin/python -m pip --disable-pip-version-check install --quiet $(PINS) -e ".[demo]" pytest
+$(VENV)-torchvision/.done: pyproject.toml constraints-torchvision.txt
+	$(PYTHON) -m venv $(VENV)-torchvision
+	$(VENV)-torchvision/bin/python -m pip --disable-pip-version-check install --quiet -c constraints-torchvision.txt \
+		-e ".[open-clip,timm,transformers]" torchvision pytest
 	touch $@
 
-test-towers: $(VENV)-towers/.done  ## tests of the demo encoder's towers, which need torch, in an environment of their own
-	$(VENV)-towers/bin/python -m pytest tests/models/test_demo_towers.py
+test-torchvision: $(VENV)-torchvision/.done  ## open_clip and timm, whose torchvision needs a torch of its own
+	OMP_NUM_THREADS=1 $(VENV)-torchvision/bin/python -m pytest tests/models/test_open_clip.py tests/models/test_timm.py \
+		tests/models/test_preprocessing_torchvision.py
 
 $(VENV)-minimum/.done: pyproject.toml constraints-minimum.txt
 	$(PYTHON) -m venv $(VENV)-minimum

@@ -47,8 +47,29 @@ class MissingFileError(InputError):
     """A file or folder that was named does not exist or cannot be read."""
 
 
+class BadImageError(InputError):
+    """A picture that cannot be used; a run sets it aside and goes on.
+
+    Parameters
+    ----------
+    reason : str
+        Why, in a few words that are the same for every such picture, so that they can be counted.
+    what, remedy, value
+        As for every error; ``what`` names the picture.
+    """
+
+    def __init__(self, reason: str, what: str = "", remedy: str = "", *, value: Any = None) -> None:
+        super().__init__(what or f"{reason}.", remedy, value=value)
+        self.args = (reason, what, remedy)
+        self.reason = reason
+
+
 class MissingColumnError(InputError):
     """A table lacks a column that was named."""
+
+
+class MissingTextError(InputError):
+    """Texts that have no vector, and no encoder at hand that could give one; ``value`` lists all of them."""
 
 
 class UnknownNameError(InputError):
@@ -109,6 +130,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the nearest known name, or an empty string."""
     near = get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def expect(value: Any, kinds: type | tuple[type, ...], what: str, remedy: str) -> None:
+    """Raise InputError where a value is of another kind than a caller must give."""
+    if not isinstance(value, kinds):
+        raise InputError(f"{what} is a {type(value).__name__}.", remedy, value=value)
 
 
 def listed(items: Iterable[Any], limit: int = 10) -> str:

@@ -54,7 +54,7 @@ def test_queries_have_version_and_source(run: Callable[..., Any]) -> None:
 
 
 def test_without_a_kind_all_are_listed(run: Callable[..., Any]) -> None:
-    assert list(run("ls", "--json").json["result"]) == ["encoders", "metrics", "mitigations", "queries"]
+    assert list(run("ls", "--json").json["result"]) == ["encoders", "classifiers", "metrics", "mitigations", "queries"]
 
 
 def test_a_plug_in_that_cannot_be_loaded_does_not_hide_the_others(

@@ -7,32 +7,36 @@ from typing import Any, Literal
 
 from equipoise.cli.common import Common, Outcome
 from equipoise.errors import EquipoiseError
-from equipoise.registry import ENCODERS, METRICS, MITIGATIONS, Registry
+from equipoise.registry import CLASSIFIERS, ENCODERS, METRICS, MITIGATIONS, Registry
 
-Kind = Literal["encoders", "metrics", "mitigations", "queries", "policy"]
+Kind = Literal["encoders", "classifiers", "metrics", "mitigations", "queries", "policy"]
 
 _REFERENCES = {
-    "demo": "demo",
     "precomputed": "precomputed:DIR",
+    "transformers": "transformers:PATH|HUB_NAME",
+    "open_clip": "open_clip:ARCH/TAG|local-dir:PATH",
+    "timm": "timm:NAME[@file.safetensors]",
+    "onnx": "onnx:PATH",
+    "py": "py:package.module:factory",
 }
 
 
 def ls(kind: Kind | None = None, /, *, common: Common | None = None) -> Outcome:
-    """List encoders, metrics, mitigations, queries, or an example policy; without a kind all but the policy.
+    """List encoders, classifiers, metrics, mitigations, queries, or an example policy; without a kind all but the policy.
 
     The listing is the result, so it goes to stdout: `equipoise ls policy > policy.toml`.
 
     Parameters
     ----------
     kind
-        encoders, metrics, mitigations, queries or policy.
+        encoders, classifiers, metrics, mitigations, queries or policy.
     """
     if kind == "policy":
         from equipoise.gate.example import example_policy
 
         text = example_policy()
         return Outcome(line=text.rstrip("\n"), result={"policy": text})
-    listers = {"encoders": _encoders, "metrics": _metrics, "mitigations": _mitigations, "queries": _queries}
+    listers = {"encoders": _encoders, "classifiers": _classifiers, "metrics": _metrics, "mitigations": _mitigations, "queries": _queries}
     chosen = [kind] if kind else list(listers)
     tables = {name: listers[name]() for name in chosen}
     text = "\n\n".join((f"{name}\n" if not kind else "") + _columns(rows) for name, rows in tables.items())
@@ -40,14 +44,22 @@ def ls(kind: Kind | None = None, /, *, common: Common | None = None) -> Outcome:
 
 
 def _encoders() -> list[dict[str, str]]:
+    return _models(ENCODERS)
+
+
+def _classifiers() -> list[dict[str, str]]:
+    return _models(CLASSIFIERS)
+
+
+def _models(registry: Registry) -> list[dict[str, str]]:
     return [
         {
             "name": name,
             "reference": _REFERENCES.get(name, name),
-            "from": _origin(ENCODERS, name),
-            "about": _about(ENCODERS, name),
+            "from": _origin(registry, name),
+            "about": _about(registry, name),
         }
-        for name in ENCODERS
+        for name in registry
     ]
 
 
