@@ -196,20 +196,10 @@ def test_no_row_matches(tiny_precomputed):
         embed(tiny_precomputed.reference, numbered)
 
 
-def test_an_encoder_of_pictures_is_refused_precisely(tiny_precomputed):
-    class Live:
-        name, dim, fingerprint = "live", 4, {}
-
-        def encode_text(self, texts):
-            return np.ones((len(texts), 4), np.float32)
-
-        def encode_image(self, images):
-            return np.ones((len(images), 4), np.float32)
-
-    with pytest.raises(
-        InputError, match="Encoder 'live' embeds pictures; this version registers embeddings. Use precomputed:DIR"
-    ):
-        embed(Live(), rows_of(tiny_precomputed))
+def test_embeddings_take_no_flags_of_pictures(tiny_precomputed):
+    for options in ({"preprocess": "clip"}, {"engine": "ray"}):
+        with pytest.raises(InputError, match="holds embeddings; pictures are not read again"):
+            embed(tiny_precomputed.reference, rows_of(tiny_precomputed), **options)
 
 
 def test_two_processes_on_one_store(tiny_precomputed, tmp_path):

@@ -46,6 +46,13 @@ LEDGER = _schema(
 )  # fmt: skip
 """``ledger.parquet``: one row a comparison."""
 
+EXAMPLES = _schema(
+    kind=_TEXT, side=_TEXT, family=_TEXT, query=_TEXT, rank=_WHOLE, row_id=_TEXT, image=_TEXT, sha256=_TEXT, groups=_TEXT,
+    label=_TEXT, prediction=_TEXT, score=_NUMBER,
+)  # fmt: skip
+"""``examples.parquet`` of a ledger: rows to look at. ``kind`` is ``top`` (of a query) or ``mistake``; ``side`` is ``before``
+or ``after``, of mistakes ``fixed`` or ``new``; ``groups`` is a JSON object of attribute to group."""
+
 FIT_ROWS = _schema(row_id=_TEXT)
 EVIDENCE_QUERIES = ("family", "query")
 VERDICTS = ("worse", "improved", "unchanged", "insufficient")
@@ -95,6 +102,19 @@ def conform(found: pa.Table, schema: pa.Schema, what: str) -> pa.Table:
 
 
 # --------------------------------------------------------------------------------------------------------- documents
+
+
+NOTE_CODES = {
+    "look untrained": "untrained",
+    "drawn at random": "untrained",
+    "longer than the encoder reads": "truncated",
+}
+"""Words of a note to the code under which the JSON object of a verb lists it."""
+
+
+def note_code(note: str, otherwise: str) -> str:
+    """Return the code of a note; ``otherwise`` where it has none of its own."""
+    return next((code for words, code in NOTE_CODES.items() if words in note), otherwise)
 
 
 def plain(value: Any) -> Any:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from equipoise.data.groups import Vocabulary
 from equipoise.data.queries import Query
 from equipoise.errors import ChecksumError, MissingColumnError, MissingFileError, SchemaError
-from equipoise.store.evidence import PredictionEvidence, RankingEvidence, check_files, clusters_of, codes_of
+from equipoise.store.evidence import SLAB, PredictionEvidence, RankingEvidence, check_files, clusters_of, codes_of
 
 WORDS = Vocabulary.infer({"gender": ["F", "M"], "arm": ["left", "right"]})
 QUERIES = (Query('a "q", x', "jobs"), Query("=b\nc", "traits"))
@@ -116,3 +118,17 @@ def test_codes(evidence) -> None:
 
 def test_nothing_to_check() -> None:
     check_files(None, {})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("rows", [0, 1, 5, 2 * SLAB + 7])
+def test_the_digest_is_of_all_cells_in_order(rows) -> None:
+    names = [f"r{i}'\u00e9" for i in range(rows)]
+    columns = {
+        "row_id": names,
+        "cluster": [""] * rows,
+        "label": ["a"] * rows,
+        "prediction": [None, "b"] * (rows // 2) + ["c"] * (rows % 2),
+    }
+    table = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+    wanted = hashlib.sha256("".join(repr(item) for item in columns.items()).encode())
+    assert PredictionEvidence(table).digest() == wanted.hexdigest()

@@ -9,10 +9,10 @@ import pytest
 from equipoise.data.samples import read_samples
 from equipoise.embed import embed
 from equipoise.errors import ChecksumError, MissingFileError, SchemaError
-from equipoise.schema import ROWS, Manifest
+from equipoise.schema import ROWS, Manifest, Shard
 from equipoise.store.embeddings import EmbeddingSet
 from equipoise.store.files import atomic_write, sha256_of, write_arrays, write_table
-from equipoise.store.shards import ShardWriter
+from equipoise.store.text_files import KeptTexts, write_texts
 
 RNG = np.random.default_rng(0)
 
@@ -108,9 +108,13 @@ def shard_store(folder, statuses):
     ids = [f"r{i}" for i in RNG.permutation(len(statuses))]
     usable = [status == "ok" for status in statuses]
     vectors = RNG.standard_normal((sum(usable), 4)).astype(np.float32)
-    writer = ShardWriter(folder / "image", 4, rows_per_shard=3)
-    writer.append(vectors)
-    shards = writer.finish()
+    (folder / "image").mkdir(parents=True)
+    shards = []
+    for start in range(0, len(vectors), 3):
+        part = vectors[start : start + 3]
+        path = f"image/{len(shards):05d}.safetensors"
+        sha256 = write_arrays(folder / path, {"vectors": part})
+        shards.append(Shard(path=path, sha256=sha256, rows=len(part), dim=4, dtype="float32"))
     columns = {name: [""] * len(ids) for name in ROWS.names}
     columns |= {
         "row_id": ids,
@@ -118,23 +122,15 @@ def shard_store(folder, statuses):
         "reason": ["" if good else "truncated" for good in usable],
         "gender": ["Female", "Male"] * (len(ids) // 2),
     }
-    texts = pa.table({"text": ["a nurse", "a doctor"]})
     words = RNG.standard_normal((2, 4)).astype(np.float32)
+    fingerprint = {"weights": "abc"}
+    write_texts(folder, KeptTexts(["a nurse", "a doctor"], words, [False, True], fingerprint), fingerprint)
     manifest = Manifest(
         encoder="transformers:x",
-        fingerprint={"weights": "abc"},
+        fingerprint=fingerprint,
         layout="shards",
         dim=4,
         images=shards,
-        texts=[
-            {
-                "path": "text.safetensors",
-                "sha256": write_arrays(folder / "text.safetensors", {"text": words}),
-                "rows": 2,
-                "dim": 4,
-                "dtype": "float32",
-            }
-        ],
         rows_sha256=write_table(folder / "rows.parquet", pa.table(columns)),
         vocabulary={
             "gender": {
@@ -143,7 +139,6 @@ def shard_store(folder, statuses):
         },
         roles={"attributes": ["gender"], "id_from": "image"},
         rows={"in": len(ids), "used": sum(usable), "set_aside": len(ids) - sum(usable)},
-        parameters={"text_tables": [{"sha256": write_table(folder / "text.parquet", texts)}]},
     )  # fmt: skip
     atomic_write(folder / "manifest.json", manifest.to_json())
     mine = dict(zip([key for key, good in zip(ids, usable, strict=True) if good], vectors, strict=True))
@@ -159,6 +154,7 @@ def test_our_own_shards(tmp_path):
     assert (found.rows_in, found.set_aside) == (8, {"truncated": 2})
     np.testing.assert_allclose(found.text(["a doctor"])[0], words[1] / np.linalg.norm(words[1]), atol=1e-6)
     assert found.encoder["ref"] == "transformers:x"
+    assert found.truncated(["a nurse", "a doctor", "a cook"]) == ["a doctor"]
 
 
 @pytest.mark.parametrize("name", ["image/00001.safetensors", "text.parquet", "text.safetensors"])

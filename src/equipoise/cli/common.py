@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter, Token
 
 from equipoise.errors import EquipoiseError, InputError
-from equipoise.schema import Failure, Message, Result
+from equipoise.schema import Failure, Message, Result, note_code
 
 
 def _whole(_: Any, tokens: Sequence[Token]) -> int:
@@ -69,10 +69,11 @@ class Common:
         self.say(f"warning: {message}")
 
     def note_all(self, code: str, messages: Iterable[str]) -> None:
-        """Tell a person what a run noted, and keep it for the JSON object."""
+        """Tell a person what a run noted, and keep it for the JSON object; some notes are warnings with a code of their own."""
         for message in messages:
-            self.warnings.append(Message(code=code, message=message))
-            self.say(f"note: {message}")
+            own = note_code(message, code)
+            self.warnings.append(Message(code=own, message=message))
+            self.say(f"{'note' if own == code else 'warning'}: {message}")
 
     def rows(self, counted: Mapping[str, Any], reasons: Mapping[str, int] | None = None) -> dict[str, int]:
         """Print ``rows in = used + set aside`` and return the three numbers.
@@ -95,29 +96,13 @@ class Common:
     @contextmanager
     def working(self, text: str) -> Iterator[None]:
         """Show on stderr that work goes on, and how far it is, where somebody watches."""
-        if self.quiet or not sys.stderr.isatty():
+        if self.quiet:
             yield
             return
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
-        from rich.text import Text
+        from equipoise.cli.working import bars, lines
 
-        from equipoise.progress import watched
-
-        console = Console(stderr=True)
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console, transient=True) as bars:
-            tasks: dict[str, TaskID] = {}
-            whole = bars.add_task(Text(safe(text, lines=False)).plain, total=None)
-
-            def tell(what: str, done: int, total: int) -> None:
-                if what not in tasks:
-                    tasks[what] = bars.add_task(f"  {what}", total=total)
-                bars.update(tasks[what], completed=done, total=total)
-
-            with watched(tell):
-                yield
-            bars.update(whole, total=1, completed=1)
+        with bars(safe(text, lines=False)) if sys.stderr.isatty() else lines(self.say):
+            yield
 
 
 @dataclass(frozen=True)

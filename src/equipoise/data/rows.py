@@ -57,6 +57,9 @@ class Samples:
         What a person should know of how the table was read.
     conditions : dict
         What :meth:`where` was asked for, as ``{"split": "val"}``.
+    model : dict
+        What made ``prediction`` and ``score`` where :func:`equipoise.predict` did: the table then has a text column
+        ``reason`` too, why a row has no answer (``""``: it has one). Empty for answers that were read from a table.
     """
 
     table: pa.Table
@@ -73,6 +76,7 @@ class Samples:
     notes: tuple[str, ...] = ()
     spare_id: pa.Array | None = field(default=None, repr=False)
     conditions: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.table.num_rows

@@ -5,6 +5,7 @@ Notation: n rows, d dimensions. Arrays stay on disk; only the rows that are aske
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise.errors import EmbeddingError, InputError, MissingFileError, did_you_mean, listed
+from equipoise.errors import EmbeddingError, MissingFileError, MissingTextError, did_you_mean, listed
 
 SLAB = 1024
 """Rows that are normalised at a time: their float64 copy stays in the cache."""
@@ -135,19 +136,40 @@ class Vectors:
                 for start in range(0, part.shape[0], SLAB):
                     slab = np.asarray(part[start : start + SLAB], np.float64, order="C")
                     out[first + start : first + start + len(slab)] = np.sqrt(np.einsum("ij,ij->i", slab, slab))
+                forget(part)
         return out
 
 
 def _rows(part: Part, rows: NDArray[np.int64]) -> NDArray[Any]:
     if len(rows) and rows[-1] - rows[0] + 1 == len(rows) and np.all(np.diff(rows) == 1):
-        return np.asarray(part[int(rows[0]) : int(rows[-1]) + 1])
-    return np.asarray(part[rows])
+        found = np.array(part[int(rows[0]) : int(rows[-1]) + 1])
+    else:
+        found = np.asarray(part[rows])
+    forget(part)
+    return found
+
+
+def forget(part: Any) -> None:
+    """Let go of the pages of a memory map: a pass over an index would otherwise count all of it as memory in use."""
+    held = getattr(part, "base", None)
+    if isinstance(held, mmap.mmap) and hasattr(held, "madvise"):
+        held.madvise(mmap.MADV_DONTNEED)
 
 
 def unusable(lengths: NDArray[np.float64]) -> dict[str, NDArray[np.int64]]:
     """Return reason to indices of the rows that have no direction."""
     reasons = {"not finite": ~np.isfinite(lengths), "zero length": lengths == 0}
     return {reason: np.flatnonzero(rows) for reason, rows in reasons.items() if rows.any()}
+
+
+def no_vectors(what: str, missing: Sequence[str], known: Sequence[str], remedy: str = "") -> MissingTextError:
+    """Return the error for texts that have no vector; it lists them, and proposes a near one of those known."""
+    return MissingTextError(
+        f"{what} have no vector for {len(missing)} of the texts: "
+        f"{listed([repr(text) for text in missing], 100)}.{did_you_mean(missing[0], known[:5000])}",
+        remedy or "Embed these texts with the same encoder and add them to the text vectors.",
+        value=list(missing),
+    )
 
 
 class TextVectors:
@@ -183,25 +205,23 @@ class TextVectors:
 
         Raises
         ------
-        InputError
+        MissingTextError
             If a text has no vector; ``value`` holds all that are missing.
         EmbeddingError
             If a vector asked for has no direction.
         """
-        missing = [text for text in dict.fromkeys(texts) if text not in self._index]
-        if missing:
-            raise InputError(
-                f"{self.what} have no vector for {len(missing)} of the texts: "
-                f"{listed([repr(text) for text in missing])}.{did_you_mean(missing[0], self.texts[:5000])}",
-                "Embed these texts with the same encoder and add them to the text vectors.",
-                value=missing,
-            )
+        if missing := self.missing(texts):
+            raise no_vectors(self.what, missing, self.texts)
         rows, lengths = unit(self.vectors.take(np.array([self._index[text] for text in texts], np.int64)))
         for reason, bad in unusable(lengths).items():
             raise EmbeddingError(
                 f"{self.what}: the vector of {texts[int(bad[0])]!r} is {reason}.", "Embed that text again."
             )
         return rows
+
+    def missing(self, texts: Iterable[str]) -> list[str]:
+        """Return those of some texts that have no vector, each once, in order."""
+        return [text for text in dict.fromkeys(texts) if text not in self._index]
 
     def _check_twins(self) -> None:
         """Refuse a text that occurs twice with vectors that differ by more than the noise of batches."""

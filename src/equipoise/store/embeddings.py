@@ -18,7 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 from equipoise.data.groups import Vocabulary
 from equipoise.data.samples import Samples
 from equipoise.data.vectors import TextVectors, Vectors, check_floats, unit, unusable
-from equipoise.errors import EmbeddingError, InputError
+from equipoise.errors import EmbeddingError, InputError, MissingTextError
+from equipoise.protocols import Encoder
+from equipoise.store.texts import GrowingTexts
 
 BLOCK = 8192
 
@@ -35,11 +37,13 @@ class EmbeddingSet:
     index : ndarray (rows,), int64
         Row of ``vectors`` that belongs to each row; -1 where there is none.
     vectors : Vectors
-    texts : TextVectors, optional
+    texts : TextVectors or GrowingTexts, optional
     encoder, preprocessing : dict
         Which encoder (``ref``, ``name``, ``fingerprint``), and how pictures were prepared.
     inputs : dict of str to str
         File name to SHA-256.
+    notes : sequence of str
+        What a person must know of the encoder, as that its weights look untrained.
 
     Attributes
     ----------
@@ -59,11 +63,12 @@ class EmbeddingSet:
         reasons: Sequence[str],
         index: NDArray[np.int64],
         vectors: Vectors,
-        texts: TextVectors | None = None,
+        texts: TextVectors | GrowingTexts | None = None,
         *,
         encoder: Mapping[str, Any] | None = None,
         preprocessing: Mapping[str, Any] | None = None,
         inputs: Mapping[str, str] | None = None,
+        notes: Sequence[str] = (),
     ) -> None:
         if texts is not None and texts.dim != vectors.dim:
             raise EmbeddingError(
@@ -78,6 +83,7 @@ class EmbeddingSet:
         self.encoder: dict[str, Any] = dict(encoder or {})
         self.preprocessing: dict[str, Any] = dict(preprocessing or {})
         self.inputs: dict[str, str] = dict(inputs or {})
+        self._notes = tuple(notes)
         self.set_aside: dict[str, int] = dict(sorted(Counter(reason for reason in self._reasons if reason).items()))
         self.rows_in = len(everything)
         usable = np.array([not reason for reason in self._reasons], bool)
@@ -99,7 +105,18 @@ class EmbeddingSet:
     @property
     def texts(self) -> tuple[str, ...]:
         """All texts that have a vector."""
-        return tuple(self._texts.texts) if self._texts else ()
+        return tuple(self._texts.texts) if self._texts is not None else ()
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person must know of the encoder, and of where texts were embedded."""
+        grown = self._texts.notes if isinstance(self._texts, GrowingTexts) else []
+        return list(dict.fromkeys([*self._notes, *grown]))
+
+    @property
+    def live(self) -> bool:
+        """Whether an encoder can be asked for texts that have no vector yet."""
+        return isinstance(self._texts, GrowingTexts) and self._texts.live
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -140,6 +157,7 @@ class EmbeddingSet:
             encoder=self.encoder,
             preprocessing=self.preprocessing,
             inputs=self.inputs,
+            notes=self._notes,
         )
 
     def blocks(self, size: int = BLOCK) -> Iterator[tuple[int, NDArray[np.float32]]]:
@@ -159,20 +177,29 @@ class EmbeddingSet:
     def text(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return (m, d) float32 unit vectors of texts, looked up by the exact string.
 
+        A text without a vector is embedded, once, where the encoder that made the pictures' vectors is at hand; a store
+        keeps it.
+
         Raises
         ------
-        InputError
-            If a text has no vector; the message lists the first, ``value`` holds all.
+        MissingTextError
+            If a text has no vector and no encoder is at hand; the message lists them, ``value`` holds all.
+        FingerprintError
+            If the encoder at hand is another one; the message shows the difference.
         """
         if isinstance(texts, str):
             raise InputError("One text was given where a list is expected.", "Pass [text].", value=texts)
         if self._texts is None:
-            raise InputError(
+            raise MissingTextError(
                 "These embeddings have no text vectors.",
-                "Add text.npy and texts.csv (column text) made by the same encoder.",
+                "Add text.npy and texts.csv (column text) made by the same encoder, or name that encoder.",
                 value=list(texts),
             )
         return self._texts(texts)
+
+    def truncated(self, texts: Sequence[str]) -> list[str]:
+        """Return those of some texts that the encoder did not read to their end, each once."""
+        return self._texts.truncated(texts) if isinstance(self._texts, GrowingTexts) else []
 
     def group_text_vectors(self, attribute: str) -> NDArray[np.float32]:
         """Return (G, d) float32 unit vectors, one a group: the mean of the unit vectors of all its prompts, normalised.
@@ -216,17 +243,26 @@ class EmbeddingSet:
             return sums / np.where(counts, counts, np.nan)[:, None], counts
 
     @classmethod
-    def load(cls, store: str | Path) -> EmbeddingSet:
+    def load(cls, store: str | Path, *, encoder: Encoder | str | None = None) -> EmbeddingSet:
         """Open a store; every file is checked against its SHA-256, arrays stay on disk.
+
+        Parameters
+        ----------
+        store : path
+        encoder : Encoder or str, optional
+            The encoder, or its reference, that embeds texts which the store lacks. Without it the one that the store
+            recorded is used, from local files; one of ``py:``, which runs your code, only if it is named here.
 
         Raises
         ------
         MissingFileError, SchemaError, ChecksumError
             Naming the file.
+        FingerprintError
+            If the encoder did not make the store; the message shows the difference.
         """
         from equipoise.store.opening import open_store
 
-        return open_store(Path(store))
+        return open_store(Path(store), encoder=encoder)
 
     @classmethod
     def from_arrays(
@@ -237,7 +273,7 @@ class EmbeddingSet:
         texts: Sequence[str] | None = None,
         text: ArrayLike | None = None,
         vocabulary: Vocabulary | None = None,
-        encoder: Mapping[str, Any] | None = None,
+        encoder: Mapping[str, Any] | Encoder | None = None,
         preprocessing: Mapping[str, Any] | None = None,
     ) -> EmbeddingSet:
         """Hold embeddings in memory.
@@ -252,8 +288,8 @@ class EmbeddingSet:
             Texts and their vectors.
         vocabulary : Vocabulary, optional
             Instead of that of ``samples``, as to add prompts.
-        encoder : mapping, optional
-            ``name`` and ``fingerprint`` of what made the vectors.
+        encoder : mapping or Encoder, optional
+            ``name`` and ``fingerprint`` of what made the vectors; an encoder also embeds texts that have none.
 
         Raises
         ------
@@ -269,20 +305,30 @@ class EmbeddingSet:
             )
         if (texts is None) != (text is None):
             raise EmbeddingError("Texts and their vectors come together.", "Give both 'texts' and 'text'.")
-        words = None
+        words: TextVectors | GrowingTexts | None = None
         if text is not None and texts is not None:
             check_floats(np.asarray(text), "The text array")
             words = TextVectors(texts, np.asarray(text), "The text embeddings")
         if vocabulary is not None:
             samples = replace(samples, vocabulary=vocabulary.merged(samples.vocabulary))
         vectors = Vectors([array], ["The image array"])
+        described: Mapping[str, Any] = encoder if isinstance(encoder, Mapping) else {}
+        if encoder is not None and not isinstance(encoder, Mapping):
+            described = {"name": encoder.name, "fingerprint": encoder.fingerprint}
+            words = GrowingTexts(
+                dim=vectors.dim,
+                fingerprint=encoder.fingerprint,
+                what="The text embeddings",
+                encoder=encoder,
+                base=words,
+            )
         return cls(
             samples,
             reasons_of(vectors, samples.position),
             samples.position,
             vectors,
             words,
-            encoder={"ref": "arrays", "name": "arrays", "fingerprint": {}, **(encoder or {})},
+            encoder={"ref": "arrays", "name": "arrays", "fingerprint": {}, **described},
             preprocessing=preprocessing,
             inputs=samples.inputs,
         )

@@ -1,16 +1,19 @@
 """Row-level evidence of an audit: without it nothing can be paired later.
 
-``evidence/rows.parquet`` holds the row ids, their cluster and attributes; ``queries.csv`` the queries in the order of the
-score matrix; ``scores.safetensors`` and ``arms/<arm>.safetensors`` one tensor ``scores`` (Q, n) float32 each. Audits of
-predictions hold ``predictions.parquet`` instead. ``zero_shot.safetensors`` (a tensor ``<arm>/<attribute>`` each) and
+``evidence/rows.parquet`` holds the row ids, their cluster, picture (path and SHA-256, where known) and attributes;
+``queries.csv`` the queries in the order of the score matrix; ``scores.safetensors`` and ``arms/<arm>.safetensors`` one
+tensor ``scores`` (Q, n) float32 each. Audits of predictions hold ``predictions.parquet`` instead. ``zero_shot.safetensors`` (a tensor ``<arm>/<attribute>`` each) and
 ``caption_ranks.parquet`` carry the utility.
 """
 
+# pyarrow makes its compute functions at import.
+# pyright: reportAttributeAccessIssue=false
 from __future__ import annotations
 
 import csv
 import hashlib
 import io
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,14 +21,19 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from equipoise.data.groups import Vocabulary
 from equipoise.data.queries import Query
+from equipoise.data.samples import Samples
 from equipoise.errors import ChecksumError, MissingColumnError, MissingFileError, SchemaError, did_you_mean
 from equipoise.schema import EVIDENCE_QUERIES
 from equipoise.store.files import atomic_write, read_arrays, sha256_of, write_arrays, write_table
+
+SLAB = 1 << 14
+"""Cells that become Python objects at a time."""
 
 
 def codes_of(attributes: pa.Table, vocabulary: Vocabulary, key: str) -> NDArray[np.int32]:
@@ -38,8 +46,25 @@ def codes_of(attributes: pa.Table, vocabulary: Vocabulary, key: str) -> NDArray[
                 "Name it among the attributes when the table is read.",
                 value=name,
             )
-        columns[name] = attributes[name].to_pylist()
+        columns[name] = attributes[name]
     return vocabulary.encode(columns, key)
+
+
+def evidence_columns(samples: Samples) -> dict[str, pa.ChunkedArray]:
+    """Return ``row_id``, ``cluster``, and where the samples know them ``image`` and ``sha256`` of each row's picture."""
+    table = samples.table
+    there = [name for name in ("image", "sha256") if name in table.column_names and name not in samples.attributes]
+    found = {name: table[name].cast(pa.string()) for name in ("row_id", *there)}
+    clusters = table["cluster"].cast(pa.string()) if "cluster" in samples.roles else None
+    empty = pa.chunked_array([pa.repeat(pa.scalar("", pa.string()), len(samples))])
+    return {"row_id": found.pop("row_id"), "cluster": empty if clusters is None else clusters, **found}
+
+
+def image_root(samples: Samples) -> dict[str, str]:
+    """Return the parameter ``image_root``: the folder of relative image paths; nothing where rows have no picture."""
+    if "image" not in samples.roles or samples.root is None:
+        return {}
+    return {"image_root": Path(os.path.abspath(samples.root)).as_posix()}
 
 
 @dataclass(frozen=True)
@@ -49,7 +74,8 @@ class RankingEvidence:
     Attributes
     ----------
     rows : pyarrow.Table
-        ``row_id``, ``cluster`` and one text column per attribute, sorted by row id.
+        ``row_id``, ``cluster``, where known ``image`` and ``sha256`` of the picture, and one text column per
+        attribute, sorted by row id.
     queries : tuple of Query
     scores : dict of str to ndarray (Q, n) float32
         By arm; ``main`` is the audited one.
@@ -141,8 +167,8 @@ class PredictionEvidence:
     Attributes
     ----------
     rows : pyarrow.Table
-        ``row_id``, ``cluster``, ``label``, ``prediction``, ``score`` (float64, null where absent) and one text column
-        per attribute, sorted by row id.
+        ``row_id``, ``cluster``, where known ``image`` and ``sha256`` of the picture, ``label``, ``prediction``, ``score``
+        (float64, null where absent) and one text column per attribute, sorted by row id.
     """
 
     rows: pa.Table
@@ -179,9 +205,9 @@ def clusters_of(rows: pa.Table) -> NDArray[np.int32] | None:
 
     A row without a cluster is one of its own.
     """
-    names = rows["cluster"].to_pylist()
-    if not any(names):
+    if not pc.any(pc.not_equal(rows["cluster"], "")).as_py():
         return None
+    names = rows["cluster"].to_pylist()
     own = [name or f"\0row {i}" for i, name in enumerate(names)]
     return np.unique(np.asarray(own, object), return_inverse=True)[1].astype(np.int32)
 
@@ -189,7 +215,11 @@ def clusters_of(rows: pa.Table) -> NDArray[np.int32] | None:
 def _table_digest(rows: pa.Table) -> Any:
     found = hashlib.sha256()
     for name, column in zip(rows.column_names, rows.columns, strict=True):
-        found.update(repr((name, column.to_pylist())).encode("utf-8", "surrogatepass"))
+        found.update(f"({name!r}, [".encode("utf-8", "surrogatepass"))
+        for start in range(0, len(column), SLAB):  # a million cells as Python objects would be most of the memory
+            text = repr(column.slice(start, SLAB).to_pylist())[1:-1]
+            found.update(f"{', ' if start else ''}{text}".encode("utf-8", "surrogatepass"))
+        found.update(b"])")
     return found
 
 

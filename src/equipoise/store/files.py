@@ -36,6 +36,7 @@ __all__ = [
     "read_table",
     "remove_leftovers",
     "sha256_of",
+    "unwritable",
     "write_arrays",
     "write_table",
 ]
@@ -89,6 +90,8 @@ class Output:
         Whether an output of another run may be replaced.
     owned : sequence of str
         Further files and folders of the output. With ``final`` they are all that is ever removed.
+    kept : sequence of str
+        Those of them that stay when another run is replaced: the caller looks through them itself.
 
     Attributes
     ----------
@@ -111,12 +114,14 @@ class Output:
         *,
         overwrite: bool = False,
         owned: Sequence[str] = (),
+        kept: Sequence[str] = (),
     ) -> None:
         self.folder = Path(folder)
         self.fingerprint: dict[str, Any] = plain(fingerprint)
         self.overwrite = overwrite
         self.final = final
         self.owned = tuple(owned)
+        self.kept = tuple(kept)
         self.finished = False
         self.resumed = False
         self._held = ExitStack()
@@ -158,7 +163,9 @@ class Output:
             )
         if not self.overwrite and (before is not None or there):
             what = "the output of another run" if before is not None else f"other files ({', '.join(there[:3])})"
-            changed = "; ".join(differences(before, self.fingerprint)[:8]) if before is not None else ""
+            # what is short says most: a batch size before a checksum
+            found = differences(before, self.fingerprint) if before is not None else []
+            changed = "; ".join(sorted(found, key=lambda text: "..." in text)[:8])
             raise OutputExistsError(
                 f"'{self.folder}' holds {what}{f': {changed}' if changed else ''}.",
                 "Choose another output, or pass --overwrite to replace it.",
@@ -179,7 +186,7 @@ class Output:
     def _clear(self) -> None:
         """Remove the final file first: an output that is being replaced never looks complete."""
         try:
-            for name in (self.final, *self.owned):
+            for name in (self.final, *(name for name in self.owned if name not in self.kept)):
                 path = self.path(name)
                 if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path)
@@ -201,4 +208,6 @@ def differences(before: Any, after: Any, where: str = "") -> list[str]:
 
 def _short(value: Any) -> str:
     text = "none" if value is None else str(value)
+    if len(text) == 64 and set(text) <= set("0123456789abcdef"):
+        return f"{text[:12]}..."
     return text if len(text) <= 60 else text[:57] + "..."

@@ -17,14 +17,16 @@ from equipoise.data.precomputed_folder import VectorFiles
 from equipoise.data.samples import Samples
 from equipoise.data.vectors import TextVectors, Vectors
 from equipoise.errors import MissingFileError, SchemaError
+from equipoise.protocols import Encoder
 from equipoise.schema import ROWS, Manifest
 from equipoise.store.embeddings import EmbeddingSet
-from equipoise.store.files import check_sha256, read_arrays, read_table
+from equipoise.store.files import check_sha256, read_table
+from equipoise.store.logits import labels_of
 from equipoise.store.shards import ShardReader
+from equipoise.store.texts import GrowingTexts
 
 MANIFEST = "manifest.json"
 TABLE = "rows.parquet"
-TEXTS = ("text.parquet", "text.safetensors")
 OK, QUARANTINED = "ok", "quarantined"
 
 
@@ -52,9 +54,15 @@ def read_manifest(store: Path) -> Manifest:
     return Manifest.from_json(text, f"'{path}'")
 
 
-def open_store(store: Path) -> EmbeddingSet:
-    """Return the EmbeddingSet of a store."""
+def open_store(store: Path, *, encoder: Encoder | str | None = None) -> EmbeddingSet:
+    """Return the EmbeddingSet of a store; see :meth:`EmbeddingSet.load`."""
     manifest = read_manifest(store)
+    if labels_of(manifest) is not None:
+        raise SchemaError(
+            f"'{store}' holds the logits of a classifier, not embeddings.",
+            "Audit its table with --model and --store; in Python open it with equipoise.store.logits.Logits.load.",
+            value=str(store),
+        )
     rows = read_table(store / TABLE, manifest.rows_sha256)
     samples, reasons = rows_of(manifest, rows, store)
     if manifest.layout == "precomputed":
@@ -63,13 +71,13 @@ def open_store(store: Path) -> EmbeddingSet:
         index = index_of(samples.table["row_id"], files.ids(vectors))
     else:
         vectors = ShardReader(store, manifest.images).vectors()
-        index = _in_order(rows, samples, vectors)
+        index = in_order(rows, samples, vectors)
     return EmbeddingSet(
         samples,
         reasons,
         index,
         vectors,
-        _texts(manifest, store),
+        _texts(manifest, store, encoder),
         encoder={
             "ref": manifest.encoder,
             "name": manifest.parameters.get("name", manifest.encoder),
@@ -77,6 +85,7 @@ def open_store(store: Path) -> EmbeddingSet:
         },
         preprocessing=manifest.preprocessing,
         inputs=manifest.inputs,
+        notes=manifest.parameters.get("notes", ()),
     )
 
 
@@ -91,6 +100,8 @@ def rows_of(manifest: Manifest, rows: pa.Table, store: Path) -> tuple[Samples, l
         )
     roles = {role: name for role, name in manifest.roles.items() if role not in ("attributes", "id_from")}
     kept = ["row_id", *(role for role in ("image", "caption", "split", "cluster") if role in roles)]
+    if pc.any(pc.not_equal(rows["sha256"], "")).as_py():
+        kept.append("sha256")
     kept += [name for name in attributes if name not in kept]
     order = pc.sort_indices(rows["row_id"].combine_chunks())
     rows = rows.take(order).combine_chunks()
@@ -128,7 +139,7 @@ def _recorded(shards: list[Any], tables: list[dict[str, str]], store: Path) -> V
     )
 
 
-def _in_order(rows: pa.Table, samples: Samples, vectors: Vectors) -> NDArray[np.int64]:
+def in_order(rows: pa.Table, samples: Samples, vectors: Vectors) -> NDArray[np.int64]:
     """Return the vector of each sample where the vectors follow the usable rows of ``rows.parquet``."""
     usable = pc.equal(rows["status"], OK).to_numpy().astype(bool)
     if usable.sum() != len(vectors):
@@ -139,13 +150,19 @@ def _in_order(rows: pa.Table, samples: Samples, vectors: Vectors) -> NDArray[np.
     return place[samples.position]
 
 
-def _texts(manifest: Manifest, store: Path) -> TextVectors | None:
-    if not manifest.texts:
-        return None
-    if manifest.layout == "precomputed":
+def _texts(manifest: Manifest, store: Path, encoder: Encoder | str | None) -> GrowingTexts:
+    """Return the texts that came with the arrays and those that were embedded since, with what can embed more."""
+    base = None
+    if manifest.texts:
         files = _recorded(manifest.texts, manifest.parameters["text_tables"], store)
         vectors = files.open()
-        return TextVectors(files.texts(vectors), vectors, f"The texts of '{manifest.encoder}'")
-    table, arrays = TEXTS
-    texts = read_table(store / table, manifest.parameters["text_tables"][0]["sha256"])["text"].to_pylist()
-    return TextVectors(texts, read_arrays(store / arrays, manifest.texts[0].sha256)["text"], "The texts of the store")
+        base = TextVectors(files.texts(vectors), vectors, f"The texts of '{manifest.encoder}'")
+    return GrowingTexts(
+        dim=manifest.dim,
+        fingerprint=manifest.fingerprint,
+        what=f"The texts of '{manifest.encoder}'",
+        encoder=encoder,
+        ref=manifest.encoder,
+        base=base,
+        store=store,
+    )
