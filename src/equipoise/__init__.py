@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from equipoise.mitigate.embeddings.noop import NoOp
     from equipoise.mitigate.embeddings.projection import DifferenceProjection, SpanProjection
     from equipoise.mitigate.embeddings.wring import Wring, wring
-    from equipoise.models.references import load_encoder
+    from equipoise.models.classifier import torch_classifier
+    from equipoise.models.references import load_classifier, load_encoder
+    from equipoise.models.zero_shot import ZeroShot
+    from equipoise.predict import predict
     from equipoise.report.html import report
     from equipoise.store.embeddings import EmbeddingSet
 
@@ -38,14 +41,16 @@ _HOME = {
     "load_mitigation": "mitigate.artefact", "save_mitigation": "mitigate.artefact",
     "NoOp": "mitigate.embeddings.noop", "DifferenceProjection": "mitigate.embeddings.projection",
     "SpanProjection": "mitigate.embeddings.projection", "Wring": "mitigate.embeddings.wring",
-    "wring": "mitigate.embeddings.wring", "load_encoder": "models.references", "report": "report.html",
-    "EmbeddingSet": "store.embeddings",
+    "wring": "mitigate.embeddings.wring", "load_classifier": "models.references",
+    "load_encoder": "models.references", "predict": "predict", "torch_classifier": "models.classifier",
+    "ZeroShot": "models.zero_shot", "report": "report.html", "EmbeddingSet": "store.embeddings",
 }  # fmt: skip
 
 __all__ = [
     "Audit", "Comparison", "DifferenceProjection", "EmbeddingSet", "Estimate", "GateResult", "NoOp", "Query", "Samples",
-    "SpanProjection", "Vocabulary", "Wring", "__version__", "audit", "compare", "embed", "gate", "load_encoder",
-    "load_mitigation", "read_queries", "read_samples", "report", "save_mitigation", "wring",
+    "SpanProjection", "Vocabulary", "Wring", "ZeroShot", "__version__", "audit", "compare", "embed", "gate",
+    "load_classifier", "load_encoder", "load_mitigation", "predict", "read_queries", "read_samples", "report",
+    "save_mitigation", "torch_classifier", "wring",
 ]  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from equipoise.protocols import EmbeddingMitigation
 from equipoise.registry import METRICS
 from equipoise.schema import AuditDocument
 from equipoise.store.embeddings import EmbeddingSet
-from equipoise.store.evidence import RankingEvidence, codes_of
+from equipoise.store.evidence import RankingEvidence, codes_of, image_root
 
 DEFAULT = ("skew", "max_skew", "min_skew", "dp", "cosine_bias", "score_gap")
 
@@ -48,7 +48,7 @@ def audit_embeddings(
             name = arm_name(control)
             number = sum(arm.partition("__")[0] == name for arm in arms)
             arms[f"{name}__{number + 1}" if number else name] = control
-    scorer = Scorer(data, asked, arms)
+    scorer = Scorer(data, asked, arms, settings.by)
     evidence = scorer.evidence()
     plan = make_plan(asked, settings, data.vocabulary)
     rows = EstimateRows(split=split_of(data.samples), seed=settings.seed, level=settings.level)
@@ -63,6 +63,7 @@ def audit_embeddings(
             "settings": settings.as_dict(),
             "rows": dict(data.samples.conditions),
             "id_from": data.samples.id_from,
+            **image_root(data.samples),
         },
         rows={"in": data.rows_in, "used": len(data), "set_aside": data.rows_in - len(data)},
         unknown=data.samples.unknown(),
@@ -172,7 +173,8 @@ def _described(mitigation: EmbeddingMitigation | None) -> dict[str, Any] | None:
 def _notes(
     data: EmbeddingSet, queries: tuple[Query, ...], k: int, settings: Settings, mitigation: EmbeddingMitigation | None
 ) -> list[str]:
-    notes = [] if settings.k is not None else [f"k = {k} of {len(data)} rows (min(200, n // 5))."]
+    notes = list(data.notes)
+    notes += [] if settings.k is not None else [f"k = {k} of {len(data)} rows (min(200, n // 5))."]
     explicit = [query.text for query in queries if query.explicit]
     if explicit:
         notes.append(f"{len(explicit)} queries name a group and form the family 'explicit'.")

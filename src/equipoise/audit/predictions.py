@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from equipoise.audit.model import card_warning, described, model_notes, positive_of
 from equipoise.audit.result import Audit, Settings, split_of
 from equipoise.data.samples import Samples
 from equipoise.errors import InputError, listed
@@ -16,7 +18,7 @@ from equipoise.metrics.engines.ranking import Pool
 from equipoise.metrics.engines.rows import EstimateRows
 from equipoise.registry import METRICS
 from equipoise.schema import AuditDocument
-from equipoise.store.evidence import PredictionEvidence, clusters_of, codes_of
+from equipoise.store.evidence import PredictionEvidence, clusters_of, codes_of, evidence_columns, image_root
 
 DEFAULT = (
     "accuracy", "tpr", "fpr", "selection_rate", "auc", "accuracy_gap", "tpr_gap", "fpr_gap", "selection_rate_gap",
@@ -37,7 +39,7 @@ def audit_predictions(samples: Samples, settings: Settings) -> Audit:
     refuse_strangers(rows["label"].to_pylist(), rows["prediction"].to_pylist())
     evidence = PredictionEvidence(rows)
     vocabulary = samples.vocabulary
-    positive = positive_label(rows["label"].to_pylist(), rows["prediction"].to_pylist(), settings.positive)
+    positive = _positive(samples, rows, settings.positive)
     pool = prediction_pool(evidence, vocabulary, settings.by, settings.min_group)
     side = prediction_side(evidence, positive)
     found = EstimateRows(split=split_of(samples), seed=settings.seed, level=settings.level)
@@ -53,14 +55,16 @@ def audit_predictions(samples: Samples, settings: Settings) -> Audit:
         found, pool, side, settings.by, metrics, vocabulary,
         draws=settings.bootstrap, level=settings.level, seed=settings.seed,
     )  # fmt: skip
-    notes = []
+    notes = model_notes(samples, rows)
+    if warning := card_warning(found.table(), samples):
+        notes.append(warning)
     if positive is None:
         labels = listed(sorted(set(rows["label"].to_pylist())), 5)
         notes.append(
             f"No positive label was named (labels: {labels}): rates of one label and AUC are not estimable. "
             "Name one (--positive)."
         )
-    elif settings.positive is None:
+    elif settings.positive is None and not samples.model:
         notes.append(f"The positive label is '{positive}', taken from the values; name it to be sure.")
     document = AuditDocument(
         source="predictions",
@@ -69,16 +73,27 @@ def audit_predictions(samples: Samples, settings: Settings) -> Audit:
             "rows": dict(samples.conditions),
             "roles": dict(samples.roles),
             "id_from": samples.id_from,
+            **image_root(samples),
         },
         rows={"in": len(samples), "used": rows.num_rows, "set_aside": len(samples) - rows.num_rows},
         unknown=samples.unknown(),
         vocabulary=vocabulary.to_dict(),
         positive=positive,
+        **described(samples),
         inputs=dict(samples.inputs),
         notes=notes + [f"{count} rows set aside: {reason}." for reason, count in aside.items()],
         seed=settings.seed,
     )
     return Audit(found.table(), document, evidence)
+
+
+def _positive(samples: Samples, rows: pa.Table, given: str | None) -> str | None:
+    """Return the positive label: that of the model's scores, else the given one, or what the values say."""
+    labels, predictions = rows["label"].to_pylist(), rows["prediction"].to_pylist()
+    if samples.model:
+        kept = positive_of(samples, given)
+        return kept if given is not None or kept in {*labels, *predictions} else None
+    return positive_label(labels, predictions, given)
 
 
 def refuse_strangers(labels: list[str], predictions: list[str]) -> None:
@@ -97,20 +112,26 @@ def usable_rows(samples: Samples) -> tuple[pa.Table, dict[str, int]]:
     """Return the evidence table of rows with a label, a prediction and (where there are scores) a finite score."""
     label, prediction = samples.column("label"), samples.column("prediction")
     keep = np.asarray([bool(a) and bool(b) for a, b in zip(label, prediction, strict=True)])
-    aside = {"no label or no prediction": int((~keep).sum())}
+    aside: dict[str, int] = {}
+    unanswered = np.zeros(len(samples), bool)
+    if samples.model:
+        reasons = samples.column("reason")
+        unanswered = np.asarray([bool(reason) for reason in reasons], bool)
+        aside = dict(sorted(Counter(str(reason) for reason in reasons if reason).items()))
+        keep &= ~unanswered
+    nothing = "no label" if samples.model else "no label or no prediction"
+    aside[nothing] = int((~keep & ~unanswered).sum())
     score: Any = pa.nulls(len(samples), pa.float64())
     if "score" in samples.roles:
         numbers = np.asarray(samples.column("score"), np.float64)
         aside["no finite score"] = int((keep & ~np.isfinite(numbers)).sum())
         keep &= np.isfinite(numbers)
         score = pa.array(numbers)
-    cluster = samples.column("cluster") if "cluster" in samples.roles else [""] * len(samples)
-    columns: dict[str, Any] = {
-        "row_id": samples.ids, "cluster": pa.array([value or "" for value in cluster], pa.string()),
+    columns: dict[str, Any] = evidence_columns(samples) | {
         "label": pa.array(label, pa.string()), "prediction": pa.array(prediction, pa.string()), "score": score,
     }  # fmt: skip
     for name in samples.attributes:
-        columns[name] = pa.array(samples.column(name), pa.string())
+        columns[name] = samples.table[name].cast(pa.string())
     table = pa.table(columns).filter(pa.array(keep))
     return table, {reason: count for reason, count in aside.items() if count}
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -135,9 +136,10 @@ class Settings:
             raise InputError("No attribute to audit by.", "Name attributes, as by=['gender', 'gender:race'] (--by).")
         for name, least in (("bootstrap", 0), ("seed", 0), ("min_group", 1)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value < 2**63:
                 raise InputError(f"'{name}' is {value!r}.", f"Give a whole number of {least} or more.", value=value)
-        if not 0 < self.level < 1:
+            object.__setattr__(self, name, int(value))
+        if isinstance(self.level, bool) or not isinstance(self.level, (int, float)) or not 0 < self.level < 1:
             raise InputError(f"The confidence level is {self.level!r}.", "Give a number between 0 and 1, as 0.95.")
         if self.bootstrap != 0 and self.bootstrap < 100:
             raise InputError(

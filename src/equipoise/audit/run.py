@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from equipoise.audit.embeddings import audit_embeddings
 from equipoise.audit.predictions import audit_predictions
 from equipoise.audit.result import Audit, Settings
 from equipoise.data.samples import Samples
-from equipoise.errors import FingerprintError, InputError, LeakageError
+from equipoise.errors import FingerprintError, InputError, LeakageError, expect
 from equipoise.protocols import EmbeddingMitigation
 from equipoise.store.embeddings import EmbeddingSet
 
@@ -74,7 +76,12 @@ def audit(
         "by": _names(by), "k": k, "metrics": _names(metrics or ()) or None, "bootstrap": bootstrap, "level": level,
         "seed": seed, "min_group": min_group, "positive": None if positive is None else str(positive),
     }  # fmt: skip
-    given = {name: value for name, value in given.items() if value is not None and value != ()}
+    given = {
+        name: value
+        for name, value in given.items()
+        if value is not None and not (isinstance(value, tuple) and not value)
+    }
+    expect(data, (EmbeddingSet, Samples), "What is to be audited", "Give an EmbeddingSet (equipoise.embed) or Samples.")
     samples = data.samples if isinstance(data, EmbeddingSet) else data
     if like is not None and like.document.source != ("embeddings" if samples is not data else "predictions"):
         raise InputError(
@@ -82,7 +89,7 @@ def audit(
         )
     settings = _settings_like(like, given) if like is not None else Settings(**{"by": (), **given})
     for key in settings.by:
-        samples.codes(key)
+        refuse_one_group(samples, key)
     if not settings.bootstrap and "cluster" in samples.roles and any(samples.column("cluster")):
         raise InputError(
             "The rows form clusters, and closed-form intervals take rows as independent.",
@@ -104,7 +111,11 @@ def audit(
 
 def _names(given: str | Sequence[str]) -> tuple[str, ...]:
     """Return names, each once, from a list or from a text with commas."""
+    if given is None:
+        return ()
     names = given.split(",") if isinstance(given, str) else given
+    for name in names:
+        expect(name, str, "A name", "Give names of attributes or metrics as text, as by=['gender', 'gender:race'].")
     return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
 
 
@@ -121,6 +132,20 @@ def _settings_like(like: Audit, given: dict[str, Any]) -> Settings:
                 value=name,
             )
     return wanted
+
+
+def refuse_one_group(samples: Samples, key: str) -> None:
+    """Raise InputError where fewer than two groups of an attribute have rows: there is nothing to compare."""
+    codes = samples.codes(key)
+    there = np.unique(codes[codes >= 0])
+    if there.size < 2:
+        groups = samples.vocabulary.groups(key)
+        found = f"only '{groups[int(there[0])]}'" if there.size else "no group"
+        raise InputError(
+            f"'{key}': {found} has rows, and bias is a difference between groups.",
+            "Leave the attribute out, or audit more rows.",
+            value=key,
+        )
 
 
 def refuse_leakage(mitigation: Any, ids: Sequence[str]) -> None:

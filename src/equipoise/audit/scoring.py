@@ -10,11 +10,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from equipoise.data.queries import Query
-from equipoise.errors import InputError, VocabularyError
+from equipoise.errors import MissingTextError, VocabularyError, listed
 from equipoise.progress import advance
 from equipoise.protocols import EmbeddingMitigation
 from equipoise.store.embeddings import EmbeddingSet
-from equipoise.store.evidence import RankingEvidence
+from equipoise.store.evidence import RankingEvidence, evidence_columns
 
 CAPTIONS = 2000
 
@@ -23,14 +23,24 @@ class Scorer:
     """Scores every arm in one pass over the rows."""
 
     def __init__(
-        self, data: EmbeddingSet, queries: tuple[Query, ...], arms: dict[str, EmbeddingMitigation | None]
+        self,
+        data: EmbeddingSet,
+        queries: tuple[Query, ...],
+        arms: dict[str, EmbeddingMitigation | None],
+        by: Sequence[str] = (),
     ) -> None:
         self.data, self.queries, self.arms = data, queries, arms
+        self.asked_for = {part for key in by for part in key.split(":")}
         self.notes: list[str] = []
+        self.prompts: list[str] = []
         texts = [query.text for query in queries]
         self.texts = data.text(texts)
         self.edited = {arm: edited(edit, self.texts, queries) for arm, edit in arms.items()}
         self.classes = self._classes()
+        if cut := data.truncated([*texts, *self.prompts]):
+            self.notes.append(
+                f"{len(cut)} queries or prompts are longer than the encoder reads and were cut: {listed(map(repr, cut))}."
+            )
         self.captions, self.caption_rows = self._captions()
         self.geometry: dict[str, Any] = {}
 
@@ -41,11 +51,22 @@ class Scorer:
             attribute = self.data.vocabulary.attributes[name]
             try:
                 prompts = [attribute.prompt_texts(group) for group in attribute.values]
-                flat = [text for group in prompts for text in group]
-                vectors = self.data.text(flat)
-            except (VocabularyError, InputError):
-                self.notes.append(f"Zero-shot accuracy of '{name}' was not measured: it has no prompts with vectors.")
+            except VocabularyError:
+                self.notes.append(f"Zero-shot accuracy of '{name}' was not measured: it has no prompts.")
                 continue
+            flat = [text for group in prompts for text in group]
+            try:
+                vectors = self.data.text(flat)
+            except MissingTextError as error:
+                # Some of the words of an attribute that is asked for: a slip. None of them: embeddings made without.
+                if self.data.live or (name in self.asked_for and len(set(error.value)) < len(set(flat))):
+                    raise
+                self.notes.append(
+                    f"Zero-shot accuracy of '{name}' was not measured: its prompts have no vectors "
+                    f"({listed([repr(text) for text in error.value], 100)})."
+                )
+                continue
+            self.prompts += flat
             for arm, edit in self.arms.items():
                 moved, start, means = edited(edit, vectors, flat), 0, []
                 for group in prompts:
@@ -59,17 +80,20 @@ class Scorer:
         if "caption" not in self.data.samples.roles:
             return None, none
         texts = [str(text or "") for text in self.data.samples.column("caption")]
-        rows = np.asarray([i for i, text in enumerate(texts) if text], np.int64)
+        rows = np.asarray([i for i, text in enumerate(texts) if text.strip()], np.int64)
         if rows.size == 0:
             return None, none
         if rows.size > CAPTIONS:
             self.notes.append(f"Recall was measured on {CAPTIONS} of {rows.size} captions, the first by row id.")
             rows = rows[:CAPTIONS]
         try:
-            return self.data.text([texts[i] for i in rows]), rows
-        except InputError:
+            found = self.data.text([texts[i] for i in rows])
+        except MissingTextError:
             self.notes.append("Recall was not measured: the captions have no vectors.")
             return None, none
+        if cut := self.data.truncated([texts[i] for i in rows]):
+            self.notes.append(f"{len(cut)} captions are longer than the encoder reads and were cut.")
+        return found, rows
 
     def evidence(self) -> RankingEvidence:
         """Score all rows; also fills ``geometry``."""
@@ -92,13 +116,9 @@ class Scorer:
         plain = self._plain(own)
         for arm in self.arms:
             self.geometry[arm] = sums[arm].norms() if arm in sums else {"same_as": plain}
-        names = ["row_id", "cluster", *self._keys()]
-        samples = self.data.samples
-        cluster = samples.column("cluster") if "cluster" in samples.roles else [""] * n
-        columns = [samples.ids, [value or "" for value in cluster]]
-        columns += [list(samples.column(name)) for name in self._keys()]
-        rows = pa.table([pa.array(column, pa.string()) for column in columns], names=names)
-        return RankingEvidence(rows, self.queries, scores, shots, self._ranks(own), self.caption_rows)
+        columns = evidence_columns(self.data.samples)
+        columns |= {name: self.data.samples.table[name].cast(pa.string()) for name in self._keys()}
+        return RankingEvidence(pa.table(columns), self.queries, scores, shots, self._ranks(own), self.caption_rows)
 
     def _keys(self) -> list[str]:
         return list(self.data.samples.attributes)

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equipoise.cli.arguments import Columns, Items, attributes_of
+from equipoise.cli.audit_pictures import Pictures, audit_pictures
 from equipoise.cli.common import Common, Outcome, Whole, existing, pairs, split
 from equipoise.cli.compare import show
+from equipoise.cli.pictures import PictureRules
 from equipoise.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ def audit(
     queries: Items = None,
     rows: Items = None,
     k: Whole = None,
+    encoder: str | None = None,
     mitigation: Path | None = None,
     like: Path | None = None,
     label: str | None = None,
@@ -34,21 +37,26 @@ def audit(
     level: float | None = None,
     min_group: Whole = None,
     out: Path | None = None,
+    pictures: Pictures | None = None,
+    rules: PictureRules | None = None,
     columns: Columns | None = None,
     common: Common | None = None,
 ) -> Outcome:
-    """Measure bias in a store of embeddings, or in a table of labels and predictions.
+    """Measure bias in a store of embeddings, in a table of labels and predictions, or of a classifier on pictures.
 
     Parameters
     ----------
     data
-        A store that `embed` wrote, or a table with --label and --prediction.
+        A store that `embed` wrote, a table with --label and --prediction, or one with --image, --label and --model.
     by
         Attributes and intersections, as gender,race,gender:race.
     queries
         Built-in lists (`equipoise ls queries`) or files of queries, with commas or repeated; for a store.
     rows
         Only rows with this value, as split=val; may be repeated (and).
+    encoder
+        Reference to the encoder that embeds texts which a store lacks. Without it the one that made the store is used, from
+        local files; one of py:, which runs your code, only if it is named here.
     k
         Rows in the top of a ranking; min(200, rows / 5) unless given.
     mitigation
@@ -77,25 +85,43 @@ def audit(
     from equipoise.audit import Audit
     from equipoise.audit import audit as run
 
-    common = common or Common()
+    common, pictures = common or Common(), pictures or Pictures()
     keys = split(by)
     before = Audit.load(existing(like, "audit (--like)")) if like else None
     settings: dict[str, Any] = {
         "by": keys, "k": k, "metrics": split(metrics) or None, "bootstrap": bootstrap, "level": level, "seed": common.seed, "min_group": min_group,
         "positive": positive,
     }  # fmt: skip
+    if pictures.model is not None:
+        flags = {
+            "--queries": queries,
+            "--encoder": encoder,
+            "--mitigation": mitigation,
+            "--k": k,
+            "--prediction": prediction,
+            "--score": score,
+        }
+        _refuse(flags, "a model on pictures")
+        keys = keys or (list(before.document.parameters["settings"]["by"]) if before else [])
+        return audit_pictures(
+            existing(data, "table"), pictures, columns or Columns(), keys=keys, rows=_rows_like(rows, before), label=label,
+            before=before, settings=settings, rules=rules or PictureRules(), out=out, common=common,
+        )  # fmt: skip
+    given = {**pictures.given(), **(rules or PictureRules()).given()}
+    _refuse(given, "an audit without --model")
     if (existing(data, "store or table") / "manifest.json").is_file():
         roles = {"--label": label, "--prediction": prediction, "--score": score, "--positive": positive}
         _refuse(
             {**roles, **({f"--{name}": value for name, value in vars(columns).items()} if columns else {})}, "a store"
         )
-        store = _store(data, _rows_like(rows, before))
+        store = _store(data, _rows_like(rows, before), encoder)
         asked = _queries(queries, store.vocabulary, common)
         fitted = _fitted(mitigation)
         with common.working(f"auditing {len(store):,} rows"):
             found = run(store, queries=asked, like=before, mitigation=fitted, **settings)
     else:
-        _refuse({"--queries": queries, "--mitigation": mitigation, "--k": k}, "a table; `embed` it first")
+        flags = {"--queries": queries, "--encoder": encoder, "--mitigation": mitigation, "--k": k}
+        _refuse(flags, "a table; `embed` it first")
         keys = keys or (list(before.document.parameters["settings"]["by"]) if before else [])
         columns = columns or Columns()
         samples = columns.read(
@@ -160,10 +186,10 @@ def _rows_like(rows: list[str] | None, before: Any) -> list[str] | None:
     return [f"{name}={value}" for name, value in before.document.parameters["rows"].items()] or None
 
 
-def _store(folder: Path, rows: list[str] | None) -> Any:
+def _store(folder: Path, rows: list[str] | None, encoder: str | None) -> Any:
     from equipoise.store.embeddings import EmbeddingSet
 
-    store = EmbeddingSet.load(folder)
+    store = EmbeddingSet.load(folder, encoder=encoder)
     wanted = pairs(rows, "--rows")
     return store.where(wanted) if wanted else store
 

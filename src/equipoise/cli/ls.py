@@ -36,7 +36,13 @@ def ls(kind: Kind | None = None, /, *, common: Common | None = None) -> Outcome:
 
         text = example_policy()
         return Outcome(line=text.rstrip("\n"), result={"policy": text})
-    listers = {"encoders": _encoders, "classifiers": _classifiers, "metrics": _metrics, "mitigations": _mitigations, "queries": _queries}
+    listers = {
+        "encoders": _encoders,
+        "classifiers": _classifiers,
+        "metrics": _metrics,
+        "mitigations": _mitigations,
+        "queries": _queries,
+    }
     chosen = [kind] if kind else list(listers)
     tables = {name: listers[name]() for name in chosen}
     text = "\n\n".join((f"{name}\n" if not kind else "") + _columns(rows) for name, rows in tables.items())
