@@ -38,6 +38,28 @@ FIGURES: dict[str, list[tuple[str, str, str, float]]] = {
         ("the same with 500 bootstrap draws: s CPU", r"500 draws: .*?([\d.]+) s CPU", "<=", 60),
         ("/ one product that scores the rows", r"500 draws: .*?([\d.]+) products", "", 0),
     ],
+    "embed_overhead.py": [
+        ("embed / bare loop, EfficientNet-Lite0, 1 decoding thread", r"1 thread +[\d.]+ s wall ratio ([\d.]+)", "<=", 1.05),
+        ("the same with one decoding thread a core", r"\d+ threads +[\d.]+ s wall ratio ([\d.]+)", "<=", 1.05),
+        ("second run over a finished store of 10,000 rows: s", r"over the 10000 rows: ([\d.]+) s wall", "<=", 2),
+        ("decoding large pictures: one thread a core / one thread", r"gain ([\d.]+)", "", 0),
+        ("embed of 10,000 rows: MB at the peak", r"10,000 rows of .*?(\d+) MB at the peak", "", 0),
+        ("embed of 100,000 rows: MB at the peak", r"100,000 rows of .*?(\d+) MB at the peak", "<=", 400),
+    ],
+    "index_scale.py": [
+        ("index of 1,000,000 x 512 float16 on disk, embed: MB at the peak", r"1000000 rows, embed: (\d+) MB", "<=", 1000),
+        ("audit of it, 20 queries, 500 draws: MB at the peak", r"1000000 rows, audit: (\d+) MB", "<=", 1000),
+        ("bytes that a row adds to it, 160 of them scores", r"adds (\d+) bytes to audit", "", 0),
+        ("the same, s CPU", r"1000000 rows, audit: .*?([\d.]+) s CPU", "", 0),
+    ],
+    "text_trimming.py": [
+        ("full padding / trimmed, 77 tokens", r"ratio ([\d.]+)", ">=", 4),
+        ("largest difference of unit vectors", r"unit vectors ([\d.e+-]+)", "<=", 1e-5),
+    ],
+    "bfloat16.py": [
+        ("float32 / bfloat16 weights, ViT-B/32", r"ratio ([\d.]+)", "", 0),
+        ("worst cosine between the two", r"worst cosine ([\d.]+)", ">=", 0.99),
+    ],
     "gate_false_alarms.py": [("largest false-alarm rate of the gate, 2 to 64 groups", r"largest rate ([\d.]+)", "<=", 0.06)],
 }  # fmt: skip
 

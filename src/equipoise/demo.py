@@ -100,7 +100,7 @@ def run_demo(
         gates[attribute] = f"{verdict.outcome}: {verdict.sentence}"
         say(f"gate on {attribute}: {gates[attribute]}")
     with clock.step("report", "writing the report"):
-        page = report(comparisons, out / "report.html", overwrite=True)
+        page = report(list(ledgers.values()), out / "report.html", overwrite=True)
     rows = {name: int(before.document.rows[name]) for name in ("in", "used", "set_aside")}
     return Demo(page, ledgers, gates, rows, clock.seconds)
 

@@ -152,3 +152,38 @@ def test_fingerprint_of_a_frame_is_its_content():
     used = [open_table(make(COLUMNS)).fingerprint(pa.table({"g": COLUMNS["g"]})) for make in (pa.table, pl.DataFrame)]
     assert used[0] == used[1] == {"table": used[0]["table"]}
     assert len(used[0]["table"]) == 64
+
+
+def test_a_folder_of_parquet_files_is_one_table(tmp_path):
+    folder = tmp_path / "metadata"
+    folder.mkdir()
+    for number in (0, 1, 2, 10):
+        part = pa.table({"id": [f"{number}-{i}" for i in range(3)], "n": [number] * 3})
+        pq.write_table(part if number else part.select(["n", "id"]), folder / f"metadata_{number}.parquet")
+    (folder / "_SUCCESS").touch()
+    found = open_table(folder)
+    assert found.rows == 12
+    assert found.read(["id"])["id"].to_pylist() == [f"{n}-{i}" for n in (0, 1, 2, 10) for i in range(3)]
+    assert found.lines().tolist() == list(range(1, 13))
+    assert sorted(found.inputs) == sorted(f"metadata/metadata_{n}.parquet" for n in (0, 1, 2, 10))
+    with pytest.raises(MissingColumnError, match="no column 'ids'. Did you mean 'id'"):
+        found.read(["ids"])
+    pq.write_table(pa.table({"id": ["x"], "m": [1]}), folder / "metadata_11.parquet")
+    with pytest.raises(InputError, match="differ in the columns m, n"):
+        open_table(folder)
+
+
+def test_parts_of_other_types(tmp_path):
+    pq.write_table(pa.table({"id": ["x"], "n": pa.nulls(1)}), tmp_path / "a_0.parquet")
+    pq.write_table(pa.table({"id": ["y"], "n": ["text"]}), tmp_path / "a_1.parquet")
+    assert open_table(tmp_path).read(["n"])["n"].to_pylist() == [None, "text"]
+    pq.write_table(pa.table({"id": ["z"], "n": [1]}), tmp_path / "a_2.parquet")
+    with pytest.raises(InputError, match="one column as different types"):
+        open_table(tmp_path).read(["n"])
+
+
+def test_a_folder_with_an_image_is_one_of_images(tmp_path):
+    pq.write_table(pa.table({"id": ["x"]}), tmp_path / "rows.parquet")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "x.png").write_bytes(b"")
+    assert open_table(tmp_path).names == ("image", "folder")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from PIL import Image
 from report import fixture
 
+import equipoise as eq
 from equipoise.report.html import render
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -115,4 +119,44 @@ def test_print_clips_no_table(browser, file):
     )
     assert wide == 0
     assert page.evaluate("getComputedStyle(document.querySelector('.scroll')).overflowX") == "visible"
+    page.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
+def test_pictures_are_seen_and_ask_for_nothing(browser, tmp_path, width, scheme):
+    faces = tmp_path / "faces"
+    faces.mkdir()
+    for row in range(60):
+        Image.new("RGB", (90, 60 + row), (4 * row, 90, 120)).save(faces / f"{row:02d}.png")
+    table = pa.table({
+        "image": [f"{i:02d}.png" for i in range(60)], "gender": ["Female", "Male"] * 30,
+        "y": ["yes", "no", "no"] * 20, "yhat": ["no", "yes"] * 30, "s": [0.1, 0.9] * 30,
+    })  # fmt: skip
+    roles = {"image": "image", "label": "y", "prediction": "yhat", "score": "s"}
+    samples = replace(eq.read_samples(table, attributes=["gender"], **roles), root=faces)
+    audit = eq.audit(samples, by="gender", positive="yes", bootstrap=100)
+    for row in range(0, 60, 7):
+        (faces / f"{row:02d}.png").unlink()
+    file = tmp_path / "report.html"
+    file.write_text(render(audit), encoding="utf-8")
+    page, messages, requests = opened(browser, file, width, scheme)
+    page.wait_for_load_state("networkidle")
+    assert messages == []
+    assert [url for url in requests if url != file.as_uri() and not url.startswith("data:")] == []
+    assert page.locator("img").count() > 6
+    assert page.locator(".gap").count() > 0
+    assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0 && image.alt)")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate(SMALLEST) >= 12
+    page.close()
+
+
+def test_print_keeps_charts_under_their_titles(browser, file):
+    page, _, _ = opened(browser, file)
+    page.emulate_media(media="print")
+    style = page.evaluate(
+        "(([a, b, c]) => [a.breakAfter, b.breakBefore, c.breakInside])"
+        "(['figcaption', '.panels', '.panel'].map(name => getComputedStyle(document.querySelector(name))))"
+    )
+    assert style == ["avoid", "avoid", "avoid"]
     page.close()

@@ -8,7 +8,10 @@ import pytest
 from report import fixture
 
 from equipoise.errors import InputError, MissingFileError, OutputExistsError
-from equipoise.report.html import render, report
+from equipoise.report.html import render, report, unbroken
+from equipoise.report.provenance import command
+from equipoise.report.rows import subject_of
+from equipoise.schema import ESTIMATES, LEDGER, table
 
 BAD = "</script><img src=x onerror=alert(1)>"
 HOSTILE = {
@@ -144,7 +147,7 @@ def test_many_ledgers_stay_small(several):
 
 
 def test_more_than_a_page_holds_is_refused(monkeypatch):
-    monkeypatch.setattr(sys.modules[render.__module__], "LARGEST", 200_000)
+    monkeypatch.setattr(sys.modules[render.__module__], "LARGEST", 50_000)
     with pytest.raises(InputError, match="2 results make a page of"):
         render([fixture.predictions(), fixture.predictions()])
 
@@ -175,3 +178,74 @@ def test_writing(tmp_path):
         report(tmp_path, path)
     with pytest.raises(InputError, match="nothing to report"):
         report([], path)
+
+
+def test_one_large_subject_is_bounded_too():
+    subject = fixture.audit()
+    words = subject.document.vocabulary
+    many = {f"attribute {i}": {**words["age"], "prompts": {"0-2": ["x" * 4000] * 20}} for i in range(60)}
+    subject.document = subject.document.model_copy(
+        update={"vocabulary": {**words, **many}, "notes": [f"{i}{'n' * 9000}" for i in range(300)]}
+    )
+    page = render(subject)
+    assert len(page.encode()) < 2_000_000
+    assert "This result is large, so some charts and rows are left out here" in page
+    assert "Words, queries, parameters and checksums would not fit on this page; they are in audit.json." in page
+    assert "attribute 48, 11 more." in page
+    assert "250 more</li>" in page
+
+
+@pytest.mark.parametrize("verdict", ["worse", "unchanged", "insufficient", "improved"])
+def test_only_a_worse_row_is_called_a_side_effect(verdict):
+    subject = fixture.comparison(families=fixture.SMALL)
+    rows = [
+        row for row in subject.ledger.to_pylist() if not (row["gated"] and row["attribute"] and not row["targeted"])
+    ]
+    rows.append(fixture.row("max_skew@200", 0.2, 0.3, 0.05, attribute="race", family="occupations", targeted=False))
+    rows[-1]["verdict"] = verdict
+    subject.ledger = table(LEDGER, rows)
+    tile = re.findall(r'<div class="tile">\s*<h3>(.*?)</h3>', render(subject))[1]
+    assert tile == ("Worst side effect" if verdict == "worse" else "No side effect is shown; the largest change is")
+
+
+def test_the_words_on_labels_follow_the_data():
+    page = render(fixture.audit())
+    assert "labels of gender, race and age are perceived" in page
+    other = fixture.predictions()
+    names = {"gender": "camera", "race": "lighting", "age": "site"}
+    rows = [{**row, "attribute": names[row["attribute"]]} for row in other.estimates.to_pylist()]
+    words = {names.get(name, name): keys for name, keys in other.document.vocabulary.items()}
+    other.estimates = table(ESTIMATES, rows)
+    other.document = other.document.model_copy(update={"vocabulary": words})
+    page = render(other)
+    assert "perceived" not in page
+    assert "Any other trait was not." in page
+    assert "Somebody assigned the groups." in page
+
+
+def test_titles_count_all_lines_and_name_the_mean(page):
+    found = [
+        row
+        for row in fixture.comparison().ledger.to_pylist()
+        if row["arm"] == "main" and row["group"] and row["metric"] == "skew@200"
+    ]
+    own = [row["change"] for row in found if row["family"] == "occupations"]
+    less, more = sum(change < 0 for change in own), sum(change > 0 for change in own)
+    title = f"Skew in the top 200 of occupation searches by group, mean over 30 searches: less bias in {less} of {len(own)}, more in {more}"
+    assert f"<h4>{title}</h4>" in page
+    names = tuple(f"group number {i}" for i in range(100))
+    wide = render(fixture.comparison({**fixture.GROUPS, "race": names}, families=fixture.SMALL))
+    assert re.search(r"by group, mean over 30 searches: less bias in \d+ of 125", wide)
+
+
+def test_the_command_names_the_folders(tmp_path):
+    assert "equipoise report LEDGER AUDIT --out report.html" in render([fixture.comparison(), fixture.audit()])
+    found = subject_of(fixture.audit(), "runs/an audit")
+    assert command([found], True) == {"line": "equipoise report 'runs/an audit' --out report.html", "note": ""}
+    assert command([found], False)["line"].endswith("report.html --no-pictures")
+
+
+def test_intervals_are_not_broken():
+    assert str(unbroken("from 1 [0.1, 0.2] to <b> [a]")) == (
+        'from 1 <span class="one">[0.1, 0.2]</span> to &lt;b&gt; <span class="one">[a]</span>'
+    )

@@ -7,13 +7,16 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from equipoise.audit.examples import examples_of_both
 from equipoise.audit.result import Audit
 from equipoise.compare.embeddings import compare_embeddings
 from equipoise.compare.headline import headline
 from equipoise.compare.predictions import compare_predictions
 from equipoise.compare.result import Comparison
 from equipoise.compare.verdicts import Margins, judge
-from equipoise.errors import InputError, VocabularyError, listed
+from equipoise.errors import InputError, VocabularyError, expect, listed
 from equipoise.schema import LEDGER, ComparisonDocument, plain, table
 
 
@@ -49,10 +52,12 @@ def compare(
     InputError
         If rows, vocabularies, queries or attributes differ, with the counts.
     """
+    for word, side in (("before", before), ("after", after)):
+        expect(side, Audit, f"'{word}'", "Give an Audit: the result of equipoise.audit, or Audit.load(folder).")
     _refuse_unlike(before, after)
     if draws < 100:
         raise InputError(f"{draws} bootstrap draws are too few.", "Give 100 or more.", value=draws)
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise InputError(f"'seed' is {seed!r}.", "Give a whole number of 0 or more.", value=seed)
     targeted = _targeted(after, attributes)
     unheard = [name for name in targeted if name not in before.document.parameters["settings"]["by"]]
@@ -93,7 +98,7 @@ def compare(
         notes=[f"'{name}' was targeted but not audited: its rows are missing." for name in unheard]
         + [f"A margin was set for '{name}', of which there is no row." for name in unused],
     )  # fmt: skip
-    return Comparison(ledger, document, distributions)
+    return Comparison(ledger, document, distributions, examples_of_both(before, after))
 
 
 def _targeted(after: Audit, attributes: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -136,7 +141,8 @@ def _refuse_unlike(before: Audit, after: Audit) -> None:
             "Rows that are known by their number only cannot be paired between different tables.",
             "Audit both with a column of ids (--id).",
         )
-    first, second = set(before.evidence.ids), set(after.evidence.ids)
+    same = before.evidence.rows["row_id"].equals(after.evidence.rows["row_id"])
+    first, second = (set(), set()) if same else (set(before.evidence.ids), set(after.evidence.ids))
     if first != second:
         raise InputError(
             f"The audits have different rows: {len(first - second)} only before, {len(second - first)} only after, "
@@ -153,7 +159,8 @@ def _refuse_unlike(before: Audit, after: Audit) -> None:
         )
     for name in ("cluster", *one.vocabulary):
         if {name} <= {*before.evidence.rows.column_names} & {*after.evidence.rows.column_names}:
-            columns = [audit.evidence.rows[name].to_pylist() for audit in (before, after)]
+            was_there, there = (audit.evidence.rows[name] for audit in (before, after))
+            columns = [column.to_pylist() for column in (was_there, there) if not was_there.equals(there)] or [[], []]
             if wrong := sum(was != now for was, now in zip(*columns, strict=True)):
                 raise InputError(
                     f"{wrong} rows have another '{name}' before and after.", "Audit both with one table.", value=name

@@ -1,10 +1,11 @@
-"""Tables as people have them: CSV, Parquet, a folder of images, a frame. Only columns that are asked for are read."""
+"""Tables as people have them: CSV, Parquet, a folder of Parquet files or of images, a frame. Only columns asked for are read."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from equipoise.errors import InputError, MissingColumnError, MissingFileError, d
 
 PARQUET = (".parquet", ".pq")
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+NUMBERS = re.compile(r"(\d+)")
 FOLDER_COLUMNS = ("image", "folder")
 
 
@@ -82,7 +84,7 @@ class Source:
 
 
 def open_table(source: Any) -> Source:
-    """Open a path (CSV, TSV, Parquet, a folder of images), a frame, an Arrow table or a mapping of columns.
+    """Open a path (CSV, TSV, Parquet, a folder of images or of Parquet files), a frame, an Arrow table or a mapping of columns.
 
     Raises
     ------
@@ -101,7 +103,8 @@ def _open_path(path: Path) -> Source:
     if not path.exists():
         raise MissingFileError(f"There is no table '{path}'.", "Check the path.", value=str(path))
     if path.is_dir():
-        return _open_folder(path)
+        parts = [] if any(True for _ in _images(path)) else _parts(path)
+        return _open_parts(path, parts) if parts else _open_folder(path)
     suffix = path.suffix.lower()
     if suffix in DELIMITERS:
         return _open_csv(path)
@@ -109,7 +112,7 @@ def _open_path(path: Path) -> Source:
         return _open_parquet(path)
     raise InputError(
         f"'{path}' is not a table that is read: its name ends in '{suffix}'.",
-        f"Give {listed([*DELIMITERS, *PARQUET])} or a folder of images.",
+        f"Give {listed([*DELIMITERS, *PARQUET])}, or a folder of images or of Parquet files.",
         value=str(path),
     )
 
@@ -163,18 +166,67 @@ def _open_parquet(path: Path) -> Source:
     )
 
 
-def _open_folder(path: Path) -> Source:
-    found = []
+def _parts(path: Path) -> list[Path]:
+    """Return the Parquet files that lie in a folder, ``metadata_10`` after ``metadata_9``."""
+    found = [item for item in path.iterdir() if item.suffix.lower() in PARQUET and item.name[0] not in "._"]
+    return sorted(
+        found, key=lambda item: [int(part) if part.isdecimal() else part for part in NUMBERS.split(item.name)]
+    )
+
+
+def _open_parts(path: Path, files: Sequence[Path]) -> Source:
+    """Open Parquet files as one table, one after the other; all have the columns of the first."""
+    sources = [_open_parquet(file) for file in files]
+    first = sources[0]
+    for source in sources[1:]:
+        if set(source.names) != set(first.names):
+            odd = sorted(set(source.names) ^ set(first.names))
+            raise InputError(
+                f"{source.what} and {first.what} in '{path}' differ in the columns {listed(odd)}.",
+                "Parts of one table have the same columns.",
+                value=odd,
+            )
+    rows = sum(source.rows for source in sources)
+
+    def read(columns: Sequence[str]) -> pa.Table:
+        tables = [source.read(columns) for source in sources]
+        try:
+            return pa.concat_tables(tables, promote_options="permissive")
+        except pa.ArrowException as error:
+            raise InputError(
+                f"The parts of '{path}' hold one column as different types: {error}.",
+                "Write them alike.",
+                value=str(path),
+            ) from error
+
+    return Source(
+        what=f"'{path.name}'",
+        names=first.names,
+        rows=rows,
+        root=path,
+        unit="row",
+        inputs={f"{path.name}/{name}": sha256 for source in sources for name, sha256 in source.inputs.items()},
+        _read=read,
+        _lines=lambda: np.arange(1, rows + 1, dtype=np.int64),
+    )
+
+
+def _images(path: Path) -> Iterator[str]:
+    """Yield the images below a folder, as paths in it; hidden files and folders are passed over."""
     for folder, folders, files in os.walk(path):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
-            Path(folder, name).relative_to(path).as_posix()
-            for name in files
-            if name.lower().endswith(IMAGES) and not name.startswith(".")
-        ]
+        for name in files:
+            if name.lower().endswith(IMAGES) and not name.startswith("."):
+                yield Path(folder, name).relative_to(path).as_posix()
+
+
+def _open_folder(path: Path) -> Source:
+    found = list(_images(path))
     if not found:
         raise InputError(
-            f"There is no image in the folder '{path}'.", f"Images end in {listed(IMAGES, 20)}.", value=str(path)
+            f"There is no image in the folder '{path}'.",
+            f"Images end in {listed(IMAGES, 20)}; Parquet files in it are read as one table.",
+            value=str(path),
         )
     for name in found:
         try:

@@ -47,7 +47,9 @@ def _by_group(subject: Subject, chosen: Row | None, prefix: str) -> list[Figure]
         own = [row for row in rows if (row["metric"], row["family"]) == (metric, family)]
         panels = _panels(own, lambda row: row["attribute"], lambda row: row["group"], GROUPS)
         where = f" of {family_title(family)}" if family else ""
-        title = f"{capital(metric_title(metric))}{where} by group: {_moved([r for _, rs in panels for r in rs])}"
+        searches = sum(query.get("family") == family for query in subject.audit.get("queries") or [])
+        mean = f", mean over {whole(searches)} searches" if family and searches > 1 else ""
+        title = f"{capital(metric_title(metric))}{where} by group{mean}: {_moved(own)}"
         found.append(
             _dumbbell_figure(
                 f"{prefix}-g{number_}",
@@ -79,7 +81,7 @@ def _by_query(subject: Subject, chosen: Row | None, prefix: str) -> list[Figure]
         panels = _panels(
             own, lambda row: capital(family_title(row["family"])), lambda row: row["query"], LINES, ordered=True
         )
-        title = f"{capital(metric_title(wanted))} by query, {attribute}{mark}: {_moved([r for _, rs in panels for r in rs])}"
+        title = f"{capital(metric_title(wanted))} by query, {attribute}{mark}: {_moved(own)}"
         found.append(
             _dumbbell_figure(f"{prefix}-q{number_}", title, wanted, panels, _query_label(own), len(own), marked=False)
         )
@@ -89,7 +91,7 @@ def _by_query(subject: Subject, chosen: Row | None, prefix: str) -> list[Figure]
         panels = _panels(
             own, lambda row: row["attribute"] or "asked for by name", lambda row: row["query"], LINES, ordered=True
         )
-        title = f"Queries that name a group, {metric_title(metric)}: {_moved([r for _, rs in panels for r in rs])}"
+        title = f"Queries that name a group, {metric_title(metric)}: {_moved(own)}"
         found.append(_dumbbell_figure(f"{prefix}-e{number_}", title, metric, panels, _query_label(own), len(own)))
     return found
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from equipoise.compare.wording import capital, descriptor, family_title, measure, metric_title
+from equipoise.report.labels import listed_all, perceived
 from equipoise.report.numbers import number, whole
 from equipoise.report.rows import Subject
+from equipoise.schema import note_code
 
 SHOWN = 50
 PROMPTS = 1000
@@ -19,9 +21,10 @@ def unmeasured(subject: Subject) -> dict[str, Any]:
     """Return the lists of section 5: attributes, comparisons without evidence, rows set aside, labels."""
     audit = subject.audit
     vocabulary: dict[str, Any] = audit.get("vocabulary") or {}
-    measured = {part for row in subject.rows for part in row["attribute"].split(":") if part}
-    left = [name for name in vocabulary if name not in measured]
-    inferred = [name for name in vocabulary if name in measured and not vocabulary[name].get("declared", True)]
+    looked = {part for row in subject.rows for part in row["attribute"].split(":") if part}
+    measured = [name for name in vocabulary if name in looked]
+    left = [name for name in vocabulary if name not in looked]
+    inferred = [name for name in measured if not vocabulary[name].get("declared", True)]
     missing = [
         {
             "what": capital(measure(row["metric"], row["attribute"], row["family"])),
@@ -35,18 +38,25 @@ def unmeasured(subject: Subject) -> dict[str, Any]:
     ]
     rows = audit.get("rows") or {}
     return {
-        "left": left,
-        "inferred": inferred,
-        "measured": [name for name in vocabulary if name in measured],
+        "left": _few(left),
+        "inferred": _few(inferred),
+        "measured": _few(measured),
+        "perceived": listed_all(perceived(measured)),
         "missing": missing[:SHOWN],
         "missing_total": len(missing),
         "missing_more": whole(len(missing) - SHOWN) if len(missing) > SHOWN else "",
         "groups": _reasons(subject),
-        "rows": [(capital(name.replace("_", " ")), whole(count)) for name, count in rows.items()],
-        "unknown": [(name, whole(count)) for name, count in (audit.get("unknown") or {}).items()],
+        "rows": [(capital(name.replace("_", " ")), whole(count)) for name, count in list(rows.items())[:SHOWN]],
+        "unknown": [(name, whole(count)) for name, count in list((audit.get("unknown") or {}).items())[:SHOWN]],
         "min_group": whole(_setting(audit, "min_group", 30)),
         "source": audit.get("source", ""),
+        "model": _few([note for note in audit.get("notes") or [] if note_code(note, "")]),
     }
+
+
+def _few(names: list[str]) -> list[str]:
+    """Return at most fifty names, and how many more there are."""
+    return [*names[:SHOWN], *([f"{whole(len(names) - SHOWN)} more"] if len(names) > SHOWN else [])]
 
 
 def _setting(audit: Mapping[str, Any], name: str, otherwise: Any) -> Any:
@@ -63,18 +73,22 @@ def _reasons(subject: Subject) -> list[str]:
     return [*reasons[:SHOWN], *more]
 
 
-def how(subject: Subject) -> dict[str, Any]:
-    """Return section 6: definitions, words, encoder, parameters, checksums, and the command."""
+def how(subject: Subject, lists: bool = True) -> dict[str, Any]:
+    """Return section 6: definitions, words, encoder, parameters, checksums; without ``lists`` what is sure to be short."""
     audit = subject.audit
     vocabulary: dict[str, Any] = audit.get("vocabulary") or {}
+    notes = _few(list(dict.fromkeys([*subject.document.get("notes", []), *audit.get("notes", [])])))
+    if not lists:
+        file = f"{'comparison' if subject.kind == 'comparison' else 'audit'}.json"
+        notes.append(f"Words, queries, parameters and checksums would not fit on this page; they are in {file}.")
     return {
-        "definitions": _definitions(subject),
-        "vocabulary": [_words(name, keys) for name, keys in vocabulary.items()],
-        "queries": _queries(audit.get("queries") or []),
-        "blocks": [block for block in _blocks(subject) if block[1]],
-        "inputs": list(_inputs(subject)),
-        "command": _command(subject),
-        "notes": list(dict.fromkeys([*subject.document.get("notes", []), *audit.get("notes", [])])),
+        "definitions": _definitions(subject)[:SHOWN],
+        "vocabulary": [_words(name, keys) for name, keys in vocabulary.items()] if lists else [],
+        "queries": _queries(audit.get("queries") or []) if lists else [],
+        "blocks": [block for block in _blocks(subject) if block[1]] if lists else [],
+        "inputs": list(_inputs(subject)) if lists else [],
+        "made": _made(subject),
+        "notes": notes,
         "version": subject.document.get("version", ""),
     }
 
@@ -180,7 +194,23 @@ def _inputs(subject: Subject) -> Iterable[tuple[str, str]]:
     yield from list(seen)[:PROMPTS]
 
 
-def _command(subject: Subject) -> list[str]:
-    folder = subject.source or ("LEDGER" if subject.kind == "comparison" else "AUDIT")
-    lines = [f"equipoise compare BEFORE AFTER --out {shlex.quote(folder)}"] if subject.kind == "comparison" else []
-    return [*lines, f"equipoise report {shlex.quote(folder)} --out report.html"]
+def command(subjects: Sequence[Subject], pictures: bool) -> dict[str, str]:
+    """Return the command that makes the page again, and what a stand-in in it is for."""
+    unknown = {"comparison": "LEDGER", "audit": "AUDIT"}
+    folders = [shlex.quote(subject.source) if subject.source else unknown[subject.kind] for subject in subjects]
+    names = listed_all(dict.fromkeys(name for name in unknown.values() if name in folders))
+    return {
+        "line": " ".join(["equipoise report", *folders, "--out report.html", *([] if pictures else ["--no-pictures"])]),
+        "note": f"Here {names} stands for the folder in which the result was saved." if names else "",
+    }
+
+
+def _made(subject: Subject) -> str:
+    """Return how the result itself was made, as far as its documents tell."""
+    if subject.kind == "comparison":
+        family = subject.document.get("family") or {}
+        seed = f", seed {family['seed']}" if "seed" in family else ""
+        return f"The ledger is what 'equipoise compare' makes of the two audits whose SHA-256 stand below{seed}."
+    return (
+        "The audit is what 'equipoise audit' makes of the inputs whose SHA-256 stand below, with the parameters there."
+    )

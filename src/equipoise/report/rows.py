@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from equipoise.audit.examples import examples_of
+from equipoise.audit.result import Audit
 from equipoise.compare.headline import Row, gated_rows
 from equipoise.compare.wording import descriptor, method_title, visible
-from equipoise.errors import MissingFileError
+from equipoise.errors import InputError, MissingFileError
 from equipoise.schema import plain
 
 DIAGNOSTICS = frozenset({"subspace_share", "rotation_angle", "side_effect_bound", "span_amplification"})
@@ -35,6 +37,10 @@ class Subject:
         Histograms of scores, empty for audits.
     source : str
         Folder it was read from; empty for an object.
+    examples : list of dict
+        Rows to look at, as in ``schema.EXAMPLES``; texts as they are, for paths are among them.
+    image_root : str
+        Folder of their relative paths.
     """
 
     kind: str
@@ -44,6 +50,8 @@ class Subject:
     audits: dict[str, dict[str, Any]]
     distributions: list[Row] = field(default_factory=list)
     source: str = ""
+    examples: list[Row] = field(default_factory=list)
+    image_root: str = ""
 
     @property
     def gated(self) -> list[Row]:
@@ -56,8 +64,8 @@ class Subject:
         return self.audits.get("after") or self.audits.get("audit") or {}
 
 
-def subject_of(thing: Any, source: str = "") -> Subject:
-    """Return the one form of a Comparison or an Audit."""
+def subject_of(thing: Any, source: str = "", *, pictures: bool = False) -> Subject:
+    """Return the one form of a Comparison or an Audit, with rows to look at if ``pictures`` are wanted."""
     document = _seen(plain(_as_dict(thing.document)))
     if hasattr(thing, "ledger"):
         audits = {"before": document.get("before") or {}, "after": document.get("after") or {}}
@@ -65,31 +73,51 @@ def subject_of(thing: Any, source: str = "") -> Subject:
         distributions = getattr(thing, "distributions", None)
         bins = _seen(distributions.to_pylist()) if distributions is not None else []
         mitigation = audits["after"].get("mitigation")
-        return Subject("comparison", _title(mitigation) or "Before and after", rows, document, audits, bins, source)
+        examples = getattr(thing, "examples", None) if pictures else None
+        seen = examples.to_pylist() if examples is not None else []
+        title = _title(mitigation) or "Before and after"
+        return Subject("comparison", title, rows, document, audits, bins, source, seen, _image_root(thing.document))
     mitigation = document.get("mitigation")
     targeted = set(_attributes(mitigation))
     rows = [_row(found, targeted) for found in _seen(thing.estimates.to_pylist()) if not _diagnostic(found["metric"])]
-    return Subject("audit", _title(mitigation) or "Audit", rows, document, {"audit": document}, [], source)
+    examples = examples_of(thing).to_pylist() if pictures and isinstance(thing, Audit) else []
+    title = _title(mitigation) or "Audit"
+    return Subject(
+        "audit", title, rows, document, {"audit": document}, [], source, examples, _image_root(thing.document)
+    )
 
 
-def load_subject(subject: Any) -> Subject:
+def load_subject(subject: Any, *, pictures: bool = False) -> Subject:
     """Return the one form of a Comparison, an Audit, or a folder that holds ``comparison.json`` or ``audit.json``."""
     if not isinstance(subject, (str, Path)):
-        return subject_of(subject)
+        if not hasattr(subject, "document"):
+            raise InputError(
+                f"A report shows ledgers and audits, not a {type(subject).__name__}.",
+                "Give a Comparison, an Audit, or the folder of one.",
+                value=subject,
+            )
+        return subject_of(subject, pictures=pictures)
     folder = Path(subject)
     if (folder / "comparison.json").is_file():
         from equipoise.compare import Comparison
 
-        return subject_of(Comparison.load(folder), visible(str(subject)))
+        return subject_of(Comparison.load(folder), visible(str(subject)), pictures=pictures)
     if (folder / "audit.json").is_file():
-        from equipoise.audit import Audit
-
-        return subject_of(Audit.load(folder), visible(str(subject)))
+        return subject_of(Audit.load(folder), visible(str(subject)), pictures=pictures)
     raise MissingFileError(
         f"'{folder}' holds neither comparison.json nor audit.json.",
         "Name the folder that compare or audit wrote.",
         value=str(folder),
     )
+
+
+def _image_root(document: Any) -> str:
+    """Return the folder of the pictures as it was recorded, by the audit or by one of the two that were compared."""
+    plain_document = _as_dict(document)
+    for side in (plain_document, plain_document.get("after") or {}, plain_document.get("before") or {}):
+        if root := (side.get("parameters") or {}).get("image_root"):
+            return str(root)
+    return ""
 
 
 def _as_dict(document: Any) -> dict[str, Any]:

@@ -7,19 +7,21 @@ from typing import Any
 
 from equipoise.compare.headline import main_row
 from equipoise.compare.wording import SHAPES, capital, descriptor, family_title, measure, method_title, metric_title
+from equipoise.report.bounds import Bounds
 from equipoise.report.figures import figures_of
 from equipoise.report.numbers import interval, number, p_value, whole, with_interval
+from equipoise.report.pictures import look_of
 from equipoise.report.provenance import how, unmeasured
 from equipoise.report.rows import Row, Subject
 from equipoise.report.sentences import audit_sentences, excess, main_rows
 from equipoise.report.svg import interval_bar, pair_bar
 
-GATED, OTHERS = 300, 50
-FULL, BRIEF = 3, 5  # subjects of a page with all charts, and with the main ones
+CONTROLS = 300
+SENTENCES = 30
 
 
-def section_view(subject: Subject, prefix: str, beside: int = 1) -> dict[str, Any]:
-    """Return one section of the page; ``prefix`` begins its ids, ``beside`` is how many subjects share the page."""
+def section_view(subject: Subject, prefix: str, bounds: Bounds) -> dict[str, Any]:
+    """Return one section of the page within ``bounds``; ``prefix`` begins its ids."""
     if subject.kind == "comparison":
         sentence, sentences = subject.document.get("headline", ""), subject.document.get("sentences", [])
         whole_file = "ledger.parquet"
@@ -27,14 +29,14 @@ def section_view(subject: Subject, prefix: str, beside: int = 1) -> dict[str, An
         sentence, sentences = audit_sentences(subject.rows)
         whole_file = "estimates.parquet"
     gated = subject.gated
-    most, other = (GATED, OTHERS) if beside <= FULL else (60, 10)
+    most, other = bounds.gated, bounds.others
     others = sorted((row for row in subject.rows if row["group"] or row["query"] or row["arm"] != "main"), key=_weight)
     return {
         "id": prefix,
         "kind": subject.kind,
         "title": subject.title,
         "sentence": sentence,
-        "sentences": sentences,
+        "sentences": sentences[:SENTENCES],
         "side_effect": next((text for text in sentences if text.startswith("Worse")), ""),
         "measured_first": subject.kind == "audit" and not subject.document.get("mitigation"),
         "tiles": _comparison_tiles(subject) if subject.kind == "comparison" else _audit_tiles(subject),
@@ -45,12 +47,13 @@ def section_view(subject: Subject, prefix: str, beside: int = 1) -> dict[str, An
         "others_total": whole(len(others)),
         "others_shown": whole(min(other, len(others))),
         "whole_file": f"{subject.source}/{whole_file}" if subject.source else whole_file,
-        "figures": figures_of(subject, prefix, full=beside <= FULL) if beside <= BRIEF else [],
-        "left_out": beside > FULL,
+        "figures": figures_of(subject, prefix, full=bounds.figures == 2) if bounds.figures else [],
+        "look": look_of(subject, bounds.pictures),
+        "left_out": not bounds.whole,
         "controls": _controls(subject),
         "family": _family(subject),
         "unmeasured": unmeasured(subject),
-        "how": how(subject),
+        "how": how(subject, bounds.lists),
     }
 
 
@@ -63,9 +66,16 @@ def _comparison_tiles(subject: Subject) -> list[dict[str, Any]]:
     utility = [row for row in subject.gated if not row["attribute"]]
     return [
         _tile("Targeted bias", main, "No attribute was targeted."),
-        _tile("Worst side effect", _worst(side), "No other attribute was compared."),
+        _side_effect(side),
         _tile("Utility", _worst(utility), "Nothing was measured of how well it still works."),
     ]
+
+
+def _side_effect(side: Sequence[Row]) -> dict[str, Any]:
+    """Return the tile of what got worse; where nothing is shown to, it says so and has the largest change."""
+    worse = [row for row in side if row["verdict"] == "worse"]
+    title = "Worst side effect" if worse or not side else "No side effect is shown; the largest change is"
+    return _tile(title, _worst(worse or side), "No other attribute was compared.")
 
 
 def _audit_tiles(subject: Subject) -> list[dict[str, Any]]:
@@ -173,7 +183,7 @@ def _controls(subject: Subject) -> list[list[str]]:
             with_interval(control.get("bound_mean")),
             with_interval(control.get("bound_max")),
         ]
-        for control in subject.document.get("controls", [])[:GATED]
+        for control in subject.document.get("controls", [])[:CONTROLS]
     ]
 
 

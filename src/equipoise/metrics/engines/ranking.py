@@ -23,6 +23,8 @@ from equipoise.protocols import Moments, TopCounts
 from equipoise.stats import prefix_length, ranked_share_bootstrap, row_weights, top_rows
 
 DRAWS_AT_ONCE = 50
+MOST_WEIGHTS = 1 << 24
+"""Weights of rows, over draws, that are held at a time: 64 MB."""
 
 
 @dataclass(frozen=True)
@@ -231,24 +233,27 @@ class _Centred:
         order, self.limits = pool.blocks
         self.order = order
         self.centre = np.concatenate([arm._cell_moments[0] for arm in arms.values()])
-        stacked = np.concatenate([arm.scores[:, order] for arm in arms.values()])
-        self.first = stacked - self.centre.astype(np.float32)
-        self.second = np.square(self.first)
+        self.first = np.concatenate([arm.scores[:, order] for arm in arms.values()])
+        self.first -= self.centre.astype(np.float32)
 
     def sums(self, numbers: range, seed: int) -> dict[str, tuple[Any, Any, Any]]:
         """Return weight (b, G), sums and square sums (b, arms x Q, G) by key."""
         pool, rows, cells = self.pool, self.first.shape[0], self.limits.size - 1
-        weights = np.empty((len(numbers), pool.n), np.float32)
-        for i, number in enumerate(numbers):
-            weights[i] = row_weights(pool.n, number, seed, pool.clusters)[self.order]
         total = np.empty((len(numbers), cells))
         first = np.empty((len(numbers), rows, cells))
         second = np.empty_like(first)
-        for cell in range(cells):
-            part = slice(self.limits[cell], self.limits[cell + 1])
-            total[:, cell] = weights[:, part].sum(1)
-            first[:, :, cell] = weights[:, part] @ self.first[:, part].T
-            second[:, :, cell] = weights[:, part] @ self.second[:, part].T
+        few = max(1, MOST_WEIGHTS // pool.n)
+        for start in range(0, len(numbers), few):
+            here = slice(start, start + few)
+            weights = np.empty((len(numbers[here]), pool.n), np.float32)
+            for i, number in enumerate(numbers[here]):
+                weights[i] = row_weights(pool.n, number, seed, pool.clusters)[self.order]
+            for cell in range(cells):
+                part = slice(self.limits[cell], self.limits[cell + 1])
+                own, scores = weights[:, part], self.first[:, part]
+                total[here, cell] = own.sum(1)
+                first[here, :, cell] = own @ scores.T
+                second[here, :, cell] = own @ np.square(scores).T
         return {key: (total @ s, first @ s, second @ s) for key, s in pool.cells[1].items()}
 
 
