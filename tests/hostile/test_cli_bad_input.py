@@ -154,23 +154,14 @@ def test_an_attribute_that_is_not_declared(bench: Bench) -> None:
 
 
 def test_one_group_only(bench: Bench) -> None:
-    """A gap needs two groups: it is insufficient, never zero; and WRING has nothing to turn between."""
+    """A gap needs two groups: one is refused, never zero; and WRING has nothing to turn between."""
     bench.change_rows(gender=["Female"] * 240)
     only = bench.at / "one.toml"
     only.write_text(
         '[gender]\nvalues = ["Female"]\ntemplates = ["a photo of {}"]\n[gender.prompts]\nFemale = ["a woman"]\n'
     )
     assert bench.embed("--vocabulary", only, attributes="gender").code == 0
-    ran = bench.audit("--json", "--queries", bench.jobs(), by="gender")
-    assert ran.code == 0, ran.err
-    gaps = [
-        row
-        for row in ran.json["result"]["means"]
-        if row["metric"].startswith(("max_skew", "dp", "score_gap", "cosine_bias")) and row["attribute"]
-    ]
-    assert gaps
-    assert {row["status"] for row in gaps} == {"insufficient"}
-    assert all(row["value"] is None for row in gaps)
+    refused(bench.audit("--queries", bench.jobs(), by="gender"), "only 'Female' has rows", "Leave the attribute out")
     refused(bench.wring(), "WRING needs two or more groups", "Female")
 
 

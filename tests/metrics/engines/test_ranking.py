@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from equipoise.metrics.association import CosineBias, StandardisedScoreGap
-from equipoise.metrics.engines import nulls
+from equipoise.metrics.engines import nulls, ranking
 from equipoise.metrics.engines.ranking import DRAWS_AT_ONCE, Pool, Ranked, draw
 from equipoise.metrics.engines.replicates import Families, family_mean, overlap, query_weights, replicate
 from equipoise.metrics.retrieval import MaxSkew, Skew
@@ -53,7 +53,9 @@ def test_moments_equal_a_plain_loop(ranked: Ranked, pool: Pool) -> None:
                 assert moments.var[q, g] == pytest.approx(part.var(), abs=1e-9)
 
 
-def test_draws_equal_a_resampled_pool(ranked: Ranked, pool: Pool) -> None:
+@pytest.mark.parametrize("weights", [1, 1 << 24])
+def test_draws_equal_a_resampled_pool(ranked: Ranked, pool: Pool, monkeypatch, weights: int) -> None:
+    monkeypatch.setattr(ranking, "MOST_WEIGHTS", weights)
     """Draw b is the statistic of rows repeated as often as the weights say."""
     draws = DRAWS_AT_ONCE + 3
     seen = 0

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from equipoise.errors import InputError
+from equipoise.errors import InputError, expect
 from equipoise.mitigate.embeddings.diagnostics import as_table, measure
 from equipoise.mitigate.embeddings.explicit import Explicit, text_of
 from equipoise.mitigate.embeddings.geometry import as_rows, check_rows
@@ -74,6 +74,7 @@ class GroupEdit(EmbeddingMitigation):
         min_group: int = 30,
         normalise: bool = True,
     ) -> None:
+        expect(attribute, (str, list, tuple), "attribute", "Name one attribute, or a list of several.")
         self.attributes = (attribute,) if isinstance(attribute, str) else tuple(attribute)
         if not self.attributes or len(set(self.attributes)) < len(self.attributes):
             raise InputError(f"attribute is {attribute!r}.", "Name one attribute, or several different ones.")
