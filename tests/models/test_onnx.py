@@ -76,7 +76,9 @@ def test_without_a_mask_padding_does_not_depend_on_the_neighbours(tmp_path):
 
 
 def test_a_single_file_has_pictures_and_no_words(tmp_path):
-    path = saved(tmp_path / "net.onnx", image_network(metadata={"name": "alone", "preprocessing": json.dumps(PREPARED)}))
+    path = saved(
+        tmp_path / "net.onnx", image_network(metadata={"name": "alone", "preprocessing": json.dumps(PREPARED)})
+    )
     encoder = load_encoder(f"onnx:{path}")
     assert encoder.name == "alone"
     assert encoder.encode_image(pixels(2)).shape == (2, DIM)
@@ -183,7 +185,16 @@ def no_runtime(monkeypatch):
 @pytest.mark.usefixtures("no_runtime")
 @pytest.mark.parametrize(
     "location",
-    ["../secret.bin", "/etc/passwd", "sub/../../secret.bin", "..\\secret.bin", "C:\\secret.bin", "link.bin", "linked/secret.bin", ""],
+    [
+        "../secret.bin",
+        "/etc/passwd",
+        "sub/../../secret.bin",
+        "..\\secret.bin",
+        "C:\\secret.bin",
+        "link.bin",
+        "linked/secret.bin",
+        "",
+    ],
 )
 @pytest.mark.parametrize("place", ["initialiser", "constant", "subgraph"])
 def test_external_data_outside_the_folder_is_refused(tmp_path, location, place):
@@ -360,7 +371,9 @@ def test_towers_of_two_spaces(tmp_path):
 
 def test_an_untrained_network_is_noticed(tmp_path):
     fresh = load(str(write_folder(tmp_path / "m", norm=True)))
-    assert fresh.notes == ("The weights look untrained: its normalisation layer has weight 1 and bias 0 exactly. (image tower)",)
+    assert fresh.notes == (
+        "The weights look untrained: its normalisation layer has weight 1 and bias 0 exactly. (image tower)",
+    )
     model = image_network(norm=True)
     moved = onnx.numpy_helper.from_array(np.linspace(0.9, 1.1, 6, dtype=np.float32), "ln.weight")
     model.graph.initializer[1].CopyFrom(moved)

@@ -39,7 +39,8 @@ NEEDS = (
 )
 """Modules of the live towers."""
 EXTRA = "pip install 'equipoise[demo]'"
-PREPROCESSING = Preprocessing((224, 224), (127 / 255,) * 3, (128 / 255,) * 3, "shortest", 224, "bicubic", name="demo")
+MEAN, STD = 127 / 255, 128 / 255
+PREPROCESSING = Preprocessing((224, 224), (MEAN, MEAN, MEAN), (STD, STD, STD), "shortest", 224, "bicubic", name="demo")
 """How pictures were prepared: short edge to 224, centre crop, ``(pixel - 127) / 128``."""
 
 

@@ -11,6 +11,7 @@ import os
 import pickle
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -142,7 +143,7 @@ def _as_bytes(table: pa.Table) -> bytes:
 
 def _sent(work: Work) -> bytes:
     """Return what a worker needs to make the work again: how to load the model, or the model itself."""
-    from ray import cloudpickle
+    cloudpickle: Any = import_module("ray.cloudpickle")
 
     root = None if work.root is None else work.root.resolve()
     if work.remake is not None:
