@@ -187,7 +187,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         again_and_memory(Path(folder) / "rows", options.rows)  # first: a child's peak begins with that of its parent
-        threads(Path(folder) / "threads", 96, options.rounds)
+        threads(Path(folder) / "threads", 96, 2 * options.rounds)
         overhead(Path(folder) / "ratio", options.pictures, options.rounds)
 
 

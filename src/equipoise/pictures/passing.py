@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from equipoise.data.duplicates import duplicate_notes
 from equipoise.data.image_policy import ImagePolicy
 from equipoise.data.samples import Samples
 from equipoise.data.vectors import Vectors
@@ -243,13 +244,22 @@ def _passed(samples: Samples, plan: Plan, blocks: Blocks, notes: list[str]) -> P
     table = samples.table.drop_columns(["sha256"]) if "sha256" in samples.table.column_names else samples.table
     sums = record["sha256"].take(pa.array(place)).combine_chunks()
     first = len(table.column_names) - len(samples.attributes)
+    table = table.add_column(first, "sha256", sums)
+    notes = [*notes, *_repeated(samples, table.filter(pa.array(usable[place])))]
     return Passed(
-        samples=replace(samples, table=table.add_column(first, "sha256", sums)),
+        samples=replace(samples, table=table),
         reasons=[reasons[row] for row in place],
         index=within[place],
         vectors=blocks.vectors(),
         notes=list(dict.fromkeys(notes)),
     )
+
+
+def _repeated(samples: Samples, table: pa.Table) -> tuple[str, ...]:
+    """Say which pictures stand in two splits, or twice with different labels or groups."""
+    labels = [*(["label"] if "label" in table.column_names else []), *samples.attributes]
+    unknown = {name: samples.vocabulary.attributes[name].unknown for name in samples.attributes}
+    return duplicate_notes(table, labels=labels, unknown=unknown)
 
 
 def _halved(plan: Plan, blocks: Blocks, work: Work) -> tuple[dict[str, int], list[str]]:
