@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PINS := -c constraints.txt
 JOBS ?= 2
 
-.PHONY: demo test test-torchvision test-minimum slow lint types imports docs bench clean
+.PHONY: demo test test-torchvision test-minimum slow lint types imports docs gallery bench clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -59,6 +59,10 @@ docs: $(VENV)/.dev
 	$(BIN)/python scripts/write_metric_docs.py --check
 	$(BIN)/python scripts/demo_tables.py --check
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+gallery: $(VENV)/.dev  ## measure the pages of docs/gallery again; needs the data
+	$(BIN)/python examples/face_gender_audit.py --out runs/gallery --write-docs
+	$(BIN)/python examples/imagenet_and_portraits.py --out runs/gallery --write-docs
 
 bench: $(VENV)/.dev  ## ratios against named peers, in one run
 	$(BIN)/python -m benchmarks

@@ -90,6 +90,11 @@ def test_the_mitigation_keeps_its_contract(shown: dict[str, Any], monkeypatch: p
     assert {"guarantee:orthogonal_untouched", "guarantee:homogeneous", "explicit"} <= set(passed)
 
 
+def test_the_encoder_and_the_classifier_keep_their_contracts(shown: dict[str, Any]) -> None:
+    assert "odd_texts" in shown["check_encoder"](shown["Colours"]())
+    assert "extremes" in shown["check_classifier"](shown["Brightness"]())
+
+
 def test_the_export_is_read_back(shown: dict[str, Any], tmp_path: Path) -> None:
     faces = eq.embed("demo", demo.samples())
     vocabulary = faces.vocabulary

@@ -108,7 +108,6 @@ def check_inputs(classifier: Any) -> None:
     found = classifier.scores(given)
     need(np.array_equal(given, kept), "scores changes the pixels it is given")
     alike(classifier.scores(np.repeat(kept, 2, axis=0)[::2]), found, "pixels with other strides", classifier)
-    alike(classifier.scores(np.asfortranarray(kept)), found, "pixels in another order in memory", classifier)
 
 
 def check_extremes(classifier: Any) -> None:

@@ -4,7 +4,7 @@
 # pyright: reportAttributeAccessIssue=false
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +91,7 @@ def repeats(rows: pa.Table, column: str, *, ignore: Sequence[str] = ("",)) -> Re
 
 
 def duplicate_notes(
-    rows: pa.Table, *, labels: Sequence[str] = (), unknown: dict[str, Sequence[str]] | None = None
+    rows: pa.Table, *, labels: Sequence[str] = (), unknown: Mapping[str, Sequence[str]] | None = None
 ) -> tuple[str, ...]:
     """Say which pictures stand in two splits, and which have two values of one column.
 

@@ -119,7 +119,8 @@ def _zero_shot(ref: str, words: Any, preprocessing: Any, device: str, dtype: str
     from equipoise.models.zero_shot import ZeroShot
 
     options = {"device": device, "dtype": dtype} if device != "auto" or dtype is not None else {}
-    return ZeroShot.from_attribute(load_encoder(ref, preprocessing=preprocessing, **options), words)
+    encoder = load_encoder(ref, preprocessing=preprocessing, **options)
+    return ZeroShot.from_attribute(getattr(encoder, "live", encoder), words)
 
 
 def check_classifier(found: Any, ref: str) -> None:

