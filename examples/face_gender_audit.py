@@ -125,6 +125,7 @@ def figures(found: dict[str, Any]) -> dict[str, str]:
     gaps = [row for row in found["gaps"] if row["metric"] == "accuracy_gap" and row["value"] is not None]
     young = min(ordered(found, "age"), key=lambda row: row["value"])
     beyond = [row["attribute"] for row in gaps if row["p"] < 0.05]
+    few, most = ends(found, "race:gender")
     axis = "accuracy of perceived gender"
     return {
         f"{NAME}_groups": gallery.drawing(
@@ -133,7 +134,7 @@ def figures(found: dict[str, Any]) -> dict[str, str]:
             [("by perceived race", points("race")), ("by perceived age", points("age"))], axis,
         ),
         f"{NAME}_pairs": gallery.drawing(
-            "Whether men or women are recognised less often depends on race",
+            f"From {percent(few['value'])} ({name(few['group'])}) to {percent(most['value'])} ({name(most['group'])})",
             "Accuracy of perceived gender with 95 % intervals.",
             [
                 (f"labelled {gender}", [
@@ -146,7 +147,7 @@ def figures(found: dict[str, Any]) -> dict[str, str]:
             axis,
         ),
         f"{NAME}_gaps": gallery.drawing(
-            f"Accuracy differs beyond chance by {', '.join(beyond).replace(':', ' and ')}",
+            f"Accuracy differs beyond chance by {', '.join(beyond)}" if beyond else "No accuracy gap beyond chance",
             "Largest minus smallest accuracy of a group, 95 % interval; the tick is what chance alone gives.",
             [("", [
                 Point(row["attribute"], row["value"], row["low"], row["high"], chance=row["null_value"]) for row in gaps
@@ -228,8 +229,7 @@ other pictures: a lower number here is no proof of a wrong preprocessing, and tr
 - Only these crops: FairFace faces of 224 pixels. Detection of faces, other sizes, light and cameras were not varied, nor
   were the package's ages looked at, nor whether its confidences mean what they say.
 - What the weights were trained on is known to us as "about 200,000 face images"; whether FairFace was among them is not.
-- Why groups differ: children's faces are hard for people as well, and the mixture of ages differs between races. These are
-  differences of groups, not effects.
+- Why groups differ. Genders and ages are mixed differently in each race: these are differences of groups, not effects.
 - {found["rows"]["used"]:,} faces of the validation part, not all of it.
 
 ## Sources

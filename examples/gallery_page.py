@@ -66,16 +66,19 @@ class Shell:
 
 def shown(run: dict[str, str]) -> str:
     """Return a command and its output as they stand on a page."""
-    parts = shlex.split(run["command"])
-    lines, line = [], ""
-    for part in parts:
+    groups: list[str] = []
+    for part in shlex.split(run["command"]):
         word = part if "$" in part else shlex.quote(part)
-        if line and len(line) + len(word) > 96:
-            lines.append(line)
-            line = f"    {word}"
+        if groups and groups[-1].startswith("--") and " " not in groups[-1] and not word.startswith("--"):
+            groups[-1] += f" {word}"
         else:
-            line = f"{line} {word}".lstrip() if not lines else f"{line} {word}"
-    command = " \\\n".join([*lines, line])
+            groups.append(word)
+    lines = [""]
+    for group in groups:
+        if len(lines[-1]) + len(group) > 96:
+            lines.append("   ")
+        lines[-1] = f"{lines[-1]} {group}" if lines[-1] else group
+    command = " \\\n".join(lines)
     return f"```sh\n{command}\n```\n\n```text\n{run['output']}\n```\n"
 
 
@@ -111,7 +114,7 @@ def percent(value: float) -> str:
 
 
 def estimates(rows: Any, *metrics: str, groups: bool, keep: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Return estimates of an audit: of groups, or of all rows and gaps between groups; numbers rounded to 4 digits."""
+    """Return estimates of an audit: of groups, or of all rows and gaps between groups; numbers rounded to 6 digits."""
     wanted = ("metric", "attribute", "group", "n", "value", "low", "high", "null_value", "p", "status", "reason", *keep)
     return [
         rounded({key: row[key] for key in wanted})
@@ -121,12 +124,12 @@ def estimates(rows: Any, *metrics: str, groups: bool, keep: Sequence[str] = ()) 
 
 
 def rounded(found: Any) -> Any:
-    """Return JSON values with every float rounded to 4 digits."""
+    """Return JSON values with every float rounded to 6 digits."""
     if isinstance(found, dict):
         return {key: rounded(value) for key, value in found.items()}
     if isinstance(found, (list, tuple)):
         return [rounded(value) for value in found]
-    return round(found, 4) if isinstance(found, float) else found
+    return round(found, 6) if isinstance(found, float) else found
 
 
 def drawing(
@@ -137,10 +140,10 @@ def drawing(
     columns = min(2, len(panels))
     width = columns * WIDTH + (columns - 1) * GUTTER + 2 * GUTTER
     body, y = ['<rect width="100%" height="100%" fill="var(--paper)"></rect>'], 28
-    for line in textwrap.wrap(title, width // 8):
+    for line in textwrap.wrap(title, (width - 2 * GUTTER) // 8):
         body.append(f'<text x="{GUTTER}" y="{y}" style="font-size:15px;font-weight:bold">{escape(line)}</text>')
         y += LINE
-    for line in textwrap.wrap(note, round(width / 6.4)):
+    for line in textwrap.wrap(note, round((width - 2 * GUTTER) / 6.2)):
         body.append(f'<text x="{GUTTER}" y="{y}" style="fill:var(--muted)">{escape(line)}</text>')
         y += LINE - 3
     for start in range(0, len(panels), columns):

@@ -647,3 +647,37 @@ def test_a_row_without_direction_is_set_aside(folder):
     found = run(folder, encoder=Zero())
     assert found.set_aside["embedding: zero length"] > 3
     assert len(found) + sum(found.set_aside.values()) == COUNT
+
+
+class Leaving(Patches):
+    """Ends the program after the trial."""
+
+    def encode_image(self, images):
+        if len(self.seen) > 12:
+            raise SystemExit(0)
+        return super().encode_image(images)
+
+
+def test_a_model_that_ends_the_program_does_not_decide_the_exit_code(folder):
+    with pytest.raises(EmbeddingError, match="SystemExit"):
+        embed(Leaving(), rows(folder), batch_size=4, shard_rows=SHARD)
+
+
+def test_a_model_that_could_not_be_tried_is_said(tmp_path):
+    names = write_images(tmp_path / "same", 6)
+    for name in names:
+        shutil.copy(tmp_path / "same" / names[0], tmp_path / "same" / "x.png")
+        shutil.copy(tmp_path / "same" / "x.png", tmp_path / "same" / name) if name != names[0] else None
+    write_table(tmp_path / "same" / "table.csv", names)
+    found = embed(Patches(), read_samples(tmp_path / "same" / "table.csv", image="image", attributes=["group"]))
+    assert any("was not tried before it was used" in note for note in found.notes)
+
+
+class Small(Patches):
+    def encode_image(self, images):
+        raise MemoryError
+
+
+def test_no_memory_for_the_trial_is_said(folder):
+    with pytest.raises(EmbeddingError, match="not enough memory"):
+        embed(Small(), rows(folder))

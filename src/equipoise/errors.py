@@ -128,7 +128,9 @@ class GateInsufficient(EquipoiseError):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the nearest known name, or an empty string."""
-    near = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    known = list(known)
+    near = [other for other in known if other.casefold() == name.casefold()][:1]
+    near = near or get_close_matches(name, known, n=1, cutoff=0.6)
     return f" Did you mean '{near[0]}'?" if near else ""
 
 

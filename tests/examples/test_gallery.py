@@ -39,6 +39,31 @@ def test_a_page_is_what_its_numbers_say(script, name: str) -> None:
     assert f"examples/{name}.py" in (ROOT / "docs" / "gallery" / f"{name}.md").read_text("utf-8")
 
 
+def test_no_number_of_the_audit_of_faces_is_missing(script) -> None:
+    found = script("gallery_page").committed("face_gender_audit")
+    gaps = {row["attribute"]: row for row in found["gaps"] if row["metric"] == "accuracy_gap"}
+    assert set(gaps) == {"race", "gender", "age", "race:gender"}
+    for row in (row for row in found["gaps"] if row["value"] is not None):
+        assert 0 < row["p"] <= row["p_holm"] <= 1
+        assert row["low"] <= row["value"] <= row["high"]
+        assert 0 < row["null_value"] < 1
+    assert all(row["reason"] for row in [*found["gaps"], *found["groups"]] if row["value"] is None)
+    for attribute in gaps:
+        assert sum(row["n"] for row in found["groups"] if row["attribute"] == attribute) == found["rows"]["used"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_command_is_on_the_page(script, name: str) -> None:
+    numbers = script("gallery_page").committed(name)
+    runs = [run for part in (numbers, *numbers.values()) if isinstance(part, dict) for run in part.get("runs", ())]
+    page = " ".join((ROOT / "docs" / "gallery" / f"{name}.md").read_text("utf-8").replace("\\\n", " ").split())
+    assert f"python examples/{name}.py" in page
+    assert runs
+    for run in runs:
+        assert run["command"] in page
+        assert " ".join(run["output"].split()) in page
+
+
 @pytest.mark.slow
 @FACES
 @pytest.mark.parametrize("name", PAGES)

@@ -16,6 +16,7 @@ from equipoise.checks.encoders import Subject, check_preprocessing
 from equipoise.errors import InputError
 from equipoise.models import demo
 from equipoise.models.preprocessing import Preprocessing
+from equipoise.models.references import load_classifier
 from equipoise.testing import check_encoder
 
 FACES = DATA / "fairface"
@@ -127,3 +128,13 @@ def test_loading_the_demo_imports_no_torch():
     code = "import sys; from equipoise.models import demo; demo.load().text_vectors; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@torch_there
+def test_the_demo_with_words_for_every_class_is_a_classifier():
+    words = demo.samples().vocabulary.attributes["gender"]
+    classifier = load_classifier("demo", words=words)
+    assert classifier.labels == ("Female", "Male")
+    pixels = np.random.default_rng(0).random((2, 3, 224, 224), np.float32)
+    image = classifier.encoder.encode_image(np.rint(pixels * 255).astype(np.uint8).transpose(0, 2, 3, 1))
+    np.testing.assert_allclose(classifier.scores(pixels), 100 * image @ classifier.class_vectors.T, atol=1e-3)

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import equipoise as eq
+from equipoise.data.model_output import checked_images
 from equipoise.errors import EmbeddingError, InputError
 from equipoise.models.preprocessing import named
 from equipoise.models.python import load, load_classifier
@@ -197,7 +198,7 @@ class Wide(Net):
     name = module(code)
     picture = [Image.new("RGB", (9, 9))]
     with pytest.raises(EmbeddingError, match="NaN or infinity"):
-        load(f"{name}:Nan").encode_image(picture)
+        checked_images(load(f"{name}:Nan"), picture)  # by whoever knows what the pictures are called
     with pytest.raises(EmbeddingError, match=r"the shape \(1, 50\)"):
         load(f"{name}:Wide").encode_image(picture)
     assert load(f"{name}:Net").encode_image([]).shape == (0, 48)

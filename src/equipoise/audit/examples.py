@@ -122,7 +122,8 @@ def sureness(evidence: PredictionEvidence, positive: str | None) -> NDArray[np.f
     """Return (n,) how sure each answer was; all 0 without scores.
 
     Scores are those of the positive label: the distance from the middle (0.5 of scores within 0 .. 1, else 0) on the
-    side of the answer. Without a positive label the score is taken as that of the answer itself.
+    side of the answer. Without a positive label the score is taken as that of the answer itself. Among more than two
+    answers the score tells only of the positive one: how sure another answer was is not known, and counts as 0.
     """
     if evidence.rows["score"].null_count:
         return np.zeros(evidence.rows.num_rows)
@@ -130,5 +131,9 @@ def sureness(evidence: PredictionEvidence, positive: str | None) -> NDArray[np.f
     if positive is None:
         return score
     middle = 0.5 if score.min() >= 0 and score.max() <= 1 else 0.0
-    said = np.asarray(evidence.rows["prediction"].to_pylist(), object) == positive
+    words = np.asarray(evidence.rows["prediction"].to_pylist(), object)
+    said = words == positive
+    if len({*words, *evidence.rows["label"].to_pylist(), positive}) > 2:
+        missed = np.asarray(evidence.rows["label"].to_pylist(), object) == positive
+        return np.where(said, score, np.where(missed, 1 - score if middle else -score, 0.0))
     return np.where(said, score - middle, middle - score)

@@ -89,7 +89,9 @@ class Audit:
                 f"'{folder}' holds no audit: there is no audit.json.", "Name the folder of an audit."
             )
         document = AuditDocument.from_json(path.read_text("utf-8", errors="replace"), str(path))
-        Settings.of(document)
+        known = Vocabulary.from_dict(document.vocabulary)
+        for key in Settings.of(document).by:
+            known.groups(key)
         own = {name: digest for name, digest in document.files.items() if not name.startswith("evidence/")}
         check_files(folder, own, ("estimates.parquet",))
         estimates = conform(pq.read_table(folder / "estimates.parquet"), ESTIMATES, str(folder / "estimates.parquet"))

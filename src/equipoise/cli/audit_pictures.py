@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from equipoise.cli.arguments import Columns, Items, attributes_of
-from equipoise.cli.common import Common, Outcome, Whole, numbers, pairs
+from equipoise.cli.common import Common, Outcome, Whole, numbers, pairs, split
 from equipoise.cli.compare import show
 from equipoise.cli.pictures import PictureRules
 from equipoise.errors import InputError, listed
@@ -118,7 +118,7 @@ def _answered(
         )  # fmt: skip
         return predict(
             model, samples, ref=pictures.model, store=store, classes=pairs(pictures.classes, "--classes"),
-            positive=positive, card=numbers(pictures.card, "--card") or None, policy=policy, overwrite=common.overwrite,
+            positive=positive, card=numbers(split(pictures.card), "--card") or None, policy=policy, overwrite=common.overwrite,
             **{name: value for name, value in options.items() if value is not None},
         )  # fmt: skip
 

@@ -19,7 +19,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise.data.coding import as_text, codes, levels, twin_key
 from equipoise.data.vocabulary_file import PLACEHOLDER, check_attribute, read_toml
-from equipoise.errors import InputError, MissingColumnError, UnknownNameError, VocabularyError, did_you_mean, listed
+from equipoise.errors import (
+    InputError,
+    MissingColumnError,
+    SchemaError,
+    UnknownNameError,
+    VocabularyError,
+    did_you_mean,
+    listed,
+)
 
 SEPARATOR = ":"
 
@@ -102,6 +110,21 @@ class Attribute:
         return names[twin_key(max(found, key=len))] if found else None
 
 
+def _worded(keys: Any) -> bool:
+    """Return whether an attribute of :meth:`Vocabulary.to_dict` is well-typed."""
+
+    def texts(value: Any) -> bool:
+        return isinstance(value, (list, tuple)) and all(isinstance(text, str) for text in value)
+
+    return (
+        isinstance(keys, Mapping)
+        and {"values", "unknown", "templates", "prompts", "declared"} <= set(keys)
+        and all(texts(keys[name]) for name in ("values", "unknown", "templates"))
+        and isinstance(keys["prompts"], Mapping)
+        and all(texts(prompts) for prompts in keys["prompts"].values())
+    )
+
+
 def _bare(prompt: str) -> str:
     """Return a prompt without its article and the word "person": ``"an Indian person"`` to ``"Indian"``."""
     words = prompt.split()
@@ -142,7 +165,11 @@ class Vocabulary:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Vocabulary:
-        """Rebuild a vocabulary from :meth:`to_dict`."""
+        """Rebuild a vocabulary from :meth:`to_dict`; SchemaError where it holds something else than texts."""
+        if not isinstance(data, Mapping) or not all(_worded(keys) for keys in data.values()):
+            raise SchemaError(
+                "The vocabulary is not one that this version writes.", "Make the file that holds it again."
+            )
         return cls(
             {
                 name: Attribute(

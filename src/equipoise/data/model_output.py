@@ -54,7 +54,7 @@ def answer(model: Any, ask: Callable[[Any], Any], items: Any, noun: str) -> Any:
     """Return what a model answers; its own failure becomes an error of the input, one of memory stays what it is."""
     try:
         return ask(items)
-    except Exception as error:  # somebody's model may fail in any way
+    except (Exception, SystemExit) as error:  # somebody's model may fail in any way, and must not decide our exit code
         if isinstance(error, (EquipoiseError, MemoryError)) or "out of memory" in str(error).lower():
             raise
         raise EmbeddingError(
@@ -65,7 +65,14 @@ def answer(model: Any, ask: Callable[[Any], Any], items: Any, noun: str) -> Any:
 
 
 def checked(
-    values: Any, count: int, width: int, who: str, noun: str, called: Sequence[str] | None = None
+    values: Any,
+    count: int,
+    width: int,
+    who: str,
+    noun: str,
+    called: Sequence[str] | None = None,
+    *,
+    finite: bool = True,
 ) -> NDArray[np.float32]:
     """Return a model's answer as (count, width) float32, C order, or raise EmbeddingError.
 
@@ -78,6 +85,8 @@ def checked(
         ``"Encoder 'x'"`` and ``"picture"``, for messages.
     called : sequence of str, optional
         What a message calls each item; its position unless given.
+    finite : bool
+        Whether NaN and infinity are refused here.
     """
     try:
         found = np.asarray(values)
@@ -98,7 +107,7 @@ def checked(
     with np.errstate(over="ignore"):
         found = np.ascontiguousarray(found, np.float32)
     bad = np.flatnonzero(~np.isfinite(found).all(axis=1)).tolist()
-    if bad:
+    if bad and finite:
         items = [called[row] for row in bad] if called else [f"{row}" for row in bad]
         raise EmbeddingError(
             f"{who} returned NaN or infinity for {len(bad)} of {count} {noun}s: {listed(items)}.",

@@ -78,7 +78,10 @@ def prove(model: Any, pictures: Sequence[Any], *, tolerance: float | None = None
     if len(pictures) < 2:
         raise InputError(f"{len(pictures)} pictures prove nothing about order.", "Give 2 or more.")
     if tolerance is None:
-        half = str(getattr(model, "fingerprint", {}).get("dtype", "")) in ("bfloat16", "float16")
+        said = getattr(model, "fingerprint", {})
+        own = said.get("model")  # what an object of a factory says of itself
+        kinds = [str(part.get("dtype", "")) for part in (said, own) if isinstance(part, dict)]
+        half = any(kind in ("bfloat16", "float16") for kind in kinds)
         tolerance = HALF_TOLERANCE if half else TOLERANCE
     who = name_of(model)
 

@@ -115,7 +115,9 @@ class PythonEncoder(PythonModel):
     def _encoded(self, ask: Callable[[Any], Any], items: Any, noun: str) -> NDArray[np.float32]:
         if not len(items):
             return np.empty((0, self.dim), np.float32)
-        return checked(answer(self, ask, items, noun), len(items), self.dim, f"Encoder '{self.name}'", noun)
+        found = answer(self, ask, items, noun)
+        # NaN and infinity are named by whoever knows the pictures' ids
+        return checked(found, len(items), self.dim, f"Encoder '{self.name}'", noun, finite=noun != "picture")
 
 
 class PythonClassifier(PythonModel):

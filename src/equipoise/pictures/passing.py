@@ -18,7 +18,7 @@ from equipoise.data.samples import Samples
 from equipoise.data.vectors import Vectors
 from equipoise.errors import EmbeddingError, InputError, listed
 from equipoise.models.guard import prove
-from equipoise.pictures.block import Encode, Judge
+from equipoise.pictures.block import Encode, Judge, out_of_memory
 from equipoise.pictures.changes import discard_changed
 from equipoise.pictures.engines import Engine, engine_of
 from equipoise.pictures.reading import Reader, rows_of
@@ -196,7 +196,7 @@ def _made(work: Work, plan: Plan, blocks: Blocks, engine: Engine) -> list[str]:
     notes: list[str] = list(getattr(work.model, "notes", ()))
     if not pending:
         return notes
-    _prove(work, pending)
+    notes += _prove(work, pending)
     done = len(plan) - sum(len(rows) for _, rows in pending)
     advance("pictures", done, len(plan))
 
@@ -210,8 +210,8 @@ def _made(work: Work, plan: Plan, blocks: Blocks, engine: Engine) -> list[str]:
     return notes
 
 
-def _prove(work: Work, pending: Sequence[tuple[int, pa.Table]]) -> None:
-    """Try the model on the first different pictures: a wrong order of a batch would mix people up."""
+def _prove(work: Work, pending: Sequence[tuple[int, pa.Table]]) -> list[str]:
+    """Try the model on the first different pictures (a wrong order of a batch would mix people up); say if that was not possible."""
     found: dict[str, Any] = {}
     with Reader(work.root, work.policy, _whole, workers=1, ahead=PROOF) as reader:
         rows = (row for _, table in pending for row in rows_of(table))
@@ -219,8 +219,22 @@ def _prove(work: Work, pending: Sequence[tuple[int, pa.Table]]) -> None:
             if not picture.reason:
                 found.setdefault(picture.sha256, picture.content)
             if len(found) == PROOF:
-                prove(work.model, list(found.values()))
-                return
+                break
+    if len(found) < 2:
+        return [
+            f"'{work.name}' was not tried before it was used: the first {SEARCHED} rows hold no two different pictures."
+        ]
+    try:
+        prove(work.model, list(found.values()))
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        raise EmbeddingError(
+            f"There is not enough memory for '{work.name}' to look at {len(found)} pictures.",
+            "Use a smaller model, smaller pictures, or another device.",
+            value=work.name,
+        ) from error
+    return []
 
 
 def _whole(image: Any) -> Any:
