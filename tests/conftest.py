@@ -13,6 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import settings
+
+settings.register_profile("no deadline", deadline=None)  # the speed of a loaded machine is not what is tested
+settings.load_profile("no deadline")
 
 ROWS, DIM = 240, 16
 GENDERS, RACES = ("Female", "Male"), ("Alpha", "Beta", "Gamma")

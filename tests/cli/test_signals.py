@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+from signals import heeding_signals
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
@@ -17,7 +18,7 @@ import pytest
 def test_a_signal_ends_with_130(name: str, wait: float, tmp_path) -> None:
     out = tmp_path / "demo"
     call = [sys.executable, "-m", "equipoise", "demo", "--json", "--out", str(out)]
-    with subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": ":".join(sys.path)}) as process:  # fmt: skip
+    with subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heeding_signals, env=os.environ | {"PYTHONPATH": ":".join(sys.path)}) as process:  # fmt: skip
         time.sleep(wait)
         process.send_signal(getattr(signal, name))
         said, told = process.communicate(timeout=60)

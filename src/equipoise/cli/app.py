@@ -113,7 +113,7 @@ def _helped(call: Callable[..., Any], bound: Any, command: str, common: Common, 
     with redirect_stdout(sys.stderr if not asked else text if common.json else sys.stdout):
         try:
             call(*bound.args, **bound.kwargs)
-        except SystemExit:  # the reader of a pipe left
+        except (SystemExit, BrokenPipeError):  # the reader of a pipe left
             _silence(sys.stdout)
     if not asked:
         return _failed(command, InputError("No verb was given.", "Name one of those above."), common)
