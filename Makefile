@@ -26,7 +26,7 @@ test: $(VENV)/.dev  ## the fast suite
 $(VENV)-torchvision/.done: pyproject.toml constraints-torchvision.txt
 	$(PYTHON) -m venv $(VENV)-torchvision
 	$(VENV)-torchvision/bin/python -m pip --disable-pip-version-check install --quiet -c constraints-torchvision.txt \
-		-e ".[open-clip,timm,transformers]" torchvision pytest
+		-e ".[open-clip,timm,transformers]" torchvision hypothesis pytest
 	touch $@
 
 test-torchvision: $(VENV)-torchvision/.done  ## open_clip and timm, whose torchvision needs a torch of its own
