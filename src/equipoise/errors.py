@@ -114,6 +114,25 @@ class MethodRefusal(EquipoiseError):
     exit_code = 4
 
 
+class InfeasibleBalance(MethodRefusal):
+    """No weights meet the constraints of a balance; the message says how much can be kept and what is hardest.
+
+    Parameters
+    ----------
+    status : str
+        What the solver made of it.
+    constraints : tuple of str
+        At most five constraints, the hardest first.
+    """
+
+    def __init__(
+        self, what: str, remedy: str = "", *, value: Any = None, status: str = "infeasible", constraints: Any = ()
+    ) -> None:
+        super().__init__(what, remedy, value=value)
+        self.status = status
+        self.constraints = tuple(constraints)
+
+
 class GateFailed(EquipoiseError):
     """The gate found a limit broken."""
 

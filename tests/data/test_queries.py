@@ -29,7 +29,9 @@ def test_built_in_lists(name):
     assert len(found) == entry["n"]
     assert entry["version"]
     assert entry["source"]
-    assert {query.family for query in found} == ({"explicit"} if name == "explicit" else {name})
+    assert {query.family for query in found} == (
+        {"explicit"} if name in ("explicit", "representation-prompts") else {name}
+    )
     assert found.notes == ()
 
 

@@ -1,4 +1,6 @@
-"""Contract checks of an edit of embeddings, for ours and for plug-ins: what audit, compare and the artefact take for granted.
+"""Contract checks of a mitigation, for ours and for plug-ins: what audit, compare and the artefact take for granted.
+
+Those of an edit of embeddings are here, those of weights for rows in :mod:`equipoise.checks.data_mitigations`.
 
 The embeddings are made up (:mod:`equipoise.checks.people`): an attribute with 2, 3 or 10 groups, a second attribute
 ``origin``, 48 rows a group, queries that name a group and queries that do not.
@@ -11,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.checks import CheckFailed
+from equipoise.checks import CheckFailed, data_mitigations
 from equipoise.checks.cases import Make, cases, need, refused, same_bytes, sound
 from equipoise.checks.guarantees import GUARANTEES, Case, rows_of
 from equipoise.checks.people import OTHER_NAMES, explicit_query, people
@@ -21,14 +23,15 @@ from equipoise.protocols import EmbeddingMitigation
 
 
 def check_mitigation(
-    make: Make, attribute: str = "gender", *, expected_failures: Mapping[str, str] | None = None
+    make: Callable[[str], Any], attribute: str = "gender", *, expected_failures: Mapping[str, str] | None = None
 ) -> tuple[str, ...]:
-    """Run every contract check on an edit of embeddings, and the test of each guarantee that it declares.
+    """Run every contract check on an edit of embeddings or on weights for rows, and test each guarantee that it declares.
 
     Parameters
     ----------
     make : callable
-        Takes the name of an attribute and returns a new, unfitted mitigation that targets it.
+        Takes the name of an attribute and returns a new, unfitted mitigation that targets it. The rows for a mitigation of
+        data have a label ``job`` too, as in ``partial(M4, labels="job")``.
     attribute : str
         The name to use.
     expected_failures : mapping of str to str, optional
@@ -53,7 +56,8 @@ def check_mitigation(
     True
     """
     expected = dict(expected_failures or {})
-    checks: dict[str, Callable[[Make, str], None]] = dict(CHECKS)
+    data = getattr(make(attribute), "kind", "") == "data"
+    checks: dict[str, Callable[[Any, str], None]] = dict(data_mitigations.CHECKS if data else CHECKS)
     for name in make(attribute).guarantees:
         checks[f"guarantee:{name}"] = lambda make, attribute, name=name: check_guarantee(make, attribute, name)
     problems = [f"{name}: there is no such check" for name in expected if name not in checks]
@@ -317,4 +321,4 @@ CHECKS: dict[str, Callable[[Make, str], None]] = {
     "controls": check_controls,
     "diagnostics": check_diagnostics,
 }
-"""Every check by name, in the order in which they run; the guarantees that a method declares follow."""
+"""Every check of an edit by name, in the order in which they run; the guarantees that a method declares follow."""

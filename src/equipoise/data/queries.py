@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -71,7 +71,10 @@ class Queries(tuple[Query, ...]):
 
 @dataclass(frozen=True)
 class _Raw:
-    """A query before its group is known; ``explicit`` is None where no column says."""
+    """A query before its group is known; ``explicit`` is None where no column says.
+
+    A shipped one may spell its group in several ways, and one with ``anywhere`` stays where no spelling is declared.
+    """
 
     text: str
     family: str
@@ -79,6 +82,7 @@ class _Raw:
     explicit: str | None = None
     where: str = ""
     shipped: bool = False
+    anywhere: bool = False
 
 
 @cache
@@ -159,7 +163,8 @@ def read_queries(spec: Any, vocabulary: Vocabulary | None = None) -> Queries:
 
 def _raw(spec: Any) -> list[_Raw]:
     if isinstance(spec, Query):
-        return [_Raw(spec.text, spec.family, spec.label, spec.explicit)]
+        anywhere = (spec.text, spec.explicit) in _anywhere()
+        return [_Raw(spec.text, spec.family, spec.label, spec.explicit, shipped=anywhere, anywhere=anywhere)]
     if isinstance(spec, Path):
         return _file(spec)
     if isinstance(spec, str):
@@ -180,13 +185,22 @@ def _raw(spec: Any) -> list[_Raw]:
     )
 
 
+@cache
+def _anywhere() -> frozenset[tuple[str, str]]:
+    """Return (text, group named) of the shipped queries that stay under any vocabulary."""
+    names = [name for name, entry in _sources().items() if entry.get("anywhere")]
+    return frozenset(
+        (raw.text, one) for name in names for raw in _named(name) for one in (raw.explicit or "").split("|")
+    )
+
+
 def _is_list(text: str) -> bool:
     return text in _sources() or text.lower().endswith((".txt", *TABLES))
 
 
 def _named(name: str) -> list[_Raw]:
     if name in _sources():
-        return _table(_folder() / f"{name}.csv", shipped=True)
+        return _table(_folder() / f"{name}.csv", shipped=True, anywhere=bool(_sources()[name].get("anywhere")))
     if name.lower().endswith((".txt", *TABLES)):
         return _file(Path(name))
     raise UnknownNameError(
@@ -214,7 +228,7 @@ def _file(path: Path) -> list[_Raw]:
     ]
 
 
-def _table(path: Path, shipped: bool = False) -> list[_Raw]:
+def _table(path: Path, shipped: bool = False, anywhere: bool = False) -> list[_Raw]:
     source = open_table(path)
     present = ["query", *(name for name in ("family", "label", "explicit") if name in source.names)]
     table = source.read(present)
@@ -224,7 +238,13 @@ def _table(path: Path, shipped: bool = False) -> list[_Raw]:
     stated = [text or "" for text in texts["explicit"]] if "explicit" in texts else [None] * source.rows
     return [
         _Raw(
-            text or "", family or path.stem, label or "", explicit, f" ({source.unit} {line} of '{path.name}')", shipped
+            text or "",
+            family or path.stem,
+            label or "",
+            explicit,
+            f" ({source.unit} {line} of '{path.name}')",
+            shipped,
+            anywhere,
         )
         for text, family, label, explicit, line in zip(
             texts["query"], texts.get("family", empty), texts.get("label", empty), stated, lines.tolist(), strict=True
@@ -234,13 +254,18 @@ def _table(path: Path, shipped: bool = False) -> list[_Raw]:
 
 def _resolved(raw: _Raw, vocabulary: Vocabulary, matched: dict[str, str]) -> Query | None:
     """Return the query with its group and family; None for a built-in one whose group is not declared here."""
-    if raw.explicit is None:
+    if raw.shipped and raw.explicit:
+        spellings = raw.explicit.split("|")
+        declared = [one for one in spellings if _declared(replace(raw, explicit=one), vocabulary)]
+        if not declared and vocabulary.attributes and not raw.anywhere:
+            return None
+        explicit = (declared or spellings)[0]
+    elif raw.explicit is None:
         explicit = _found(raw.text, vocabulary)
         if explicit:
             matched[raw.text] = explicit
     elif raw.explicit and vocabulary.attributes:
-        if not _declared(raw, vocabulary):
-            return None
+        _declared(raw, vocabulary)
         explicit = raw.explicit
     else:
         explicit = raw.explicit

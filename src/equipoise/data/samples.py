@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from equipoise.data.annotated import KEY, read_annotation
 from equipoise.data.checksums import sha256_of
 from equipoise.data.columns import Column
-from equipoise.data.groups import Vocabulary
+from equipoise.data.groups import Attribute, Vocabulary
 from equipoise.data.rows import SPARE_ID, Samples, checked_matches, said
 from equipoise.data.tables import Source, open_table
 from equipoise.errors import InputError, VocabularyError, did_you_mean, listed
@@ -105,9 +106,9 @@ def read_samples(
         _check_spelling(columns["label"], columns["prediction"], label, prediction)
     texts = {name: column(name).text() for name in attributes}
     columns |= texts
-    known, inputs, notes = _vocabulary(vocabulary, texts, lines, table.unit)
+    known, inputs, notes = _vocabulary(vocabulary, texts, lines, table.unit, raw.schema)
     samples = Samples(
-        table=pa.table(columns),
+        table=_with_annotations(pa.table(columns), raw.schema, {**roles, **{name: name for name in attributes}}),
         vocabulary=known,
         roles=roles,
         inputs={**table.fingerprint(raw), **inputs},
@@ -130,6 +131,31 @@ def read_samples(
     if not keep.any():
         raise InputError(f"No row has {said(where)}.", "Ask for less.", value=where)
     return (samples if keep.all() else samples.take(np.flatnonzero(keep))).sorted()
+
+
+def _annotated(names: set[str], read: pa.Schema) -> tuple[Vocabulary, list[str]]:
+    """Return the groups that annotated columns declare; their other states ("none", "ambiguous") are unknown."""
+    found, notes = {}, []
+    for field in read:
+        annotation = read_annotation(field) if field.name in names else None
+        if annotation is not None and annotation.groups:
+            others = tuple(value for value in annotation.values if value not in annotation.groups)
+            found[field.name] = Attribute(field.name, annotation.groups, ("", *others))
+            notes.append(
+                f"'{field.name}' was annotated by {annotation.list}: its groups are {listed(annotation.groups, 20)}; "
+                f"{listed(others, 20)} count as unknown."
+            )
+    return Vocabulary(found), notes
+
+
+def _with_annotations(table: pa.Table, read: pa.Schema, columns: Mapping[str, str]) -> pa.Table:
+    """Return the table with what annotated columns declare of themselves."""
+    fields = []
+    for field in table.schema:
+        column = columns.get(field.name)
+        found = None if column is None else (read.field(column).metadata or {}).get(KEY)
+        fields.append(field if found is None else field.with_metadata({KEY: found}))
+    return table.cast(pa.schema(fields))
 
 
 def _check_roles(roles: Mapping[str, str], attributes: Sequence[str]) -> None:
@@ -159,8 +185,9 @@ def _check_weights(weights: NDArray[np.float64], name: str) -> None:
 
 
 def _vocabulary(
-    given: str | Path | Vocabulary | None, texts: Mapping[str, pa.Array], lines: NDArray[np.int64], unit: str
-) -> tuple[Vocabulary, dict[str, str], list[str]]:
+    given: str | Path | Vocabulary | None, texts: Mapping[str, pa.Array], lines: NDArray[np.int64], unit: str,
+    read: pa.Schema,
+) -> tuple[Vocabulary, dict[str, str], list[str]]:  # fmt: skip
     """Return the vocabulary, the checksum of its file, and notes on attributes that it does not declare."""
     inputs: dict[str, str] = {}
     if given is None:
@@ -169,6 +196,8 @@ def _vocabulary(
         declared = given
     else:
         declared, inputs = Vocabulary.read(given), {Path(given).name: sha256_of(given)}
+    annotated, notes = _annotated({name for name in texts if name not in declared.attributes}, read)
+    declared = declared.merged(annotated)
     missing = [name for name in texts if name not in declared.attributes]
     spare = [name for name in declared.attributes if name not in texts]
     for name in missing:
@@ -177,7 +206,7 @@ def _vocabulary(
                 f"The vocabulary does not declare '{name}'.{hint}", "Use one name for it.", value=name
             )
     inferred = Vocabulary.infer({name: texts[name] for name in missing}, lines, unit)
-    notes = [
+    notes += [
         f"'{name}' is not declared; its groups are taken from the table: {listed(attribute.values, 20)}."
         for name, attribute in inferred.attributes.items()
     ]

@@ -16,16 +16,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from equipoise.errors import FingerprintError, InputError, MissingFileError, SchemaError
-from equipoise.protocols import EmbeddingMitigation
+from equipoise.protocols import DataMitigation, EmbeddingMitigation, TrainingMitigation, WeightMitigation
 from equipoise.registry import MITIGATIONS
 from equipoise.schema import FIT_ROWS, MitigationDocument, conform, plain
 from equipoise.store.files import Output, atomic_write, read_arrays, read_table, write_arrays, write_table
 
 DOCUMENT, ARRAYS, ROWS = "mitigation.json", "arrays.safetensors", "fit_rows.parquet"
 
+KINDS = (EmbeddingMitigation, DataMitigation)
+MODELS = (TrainingMitigation, WeightMitigation)
+
 
 def save_mitigation(
-    mitigation: EmbeddingMitigation,
+    mitigation: EmbeddingMitigation | DataMitigation,
     folder: str | Path,
     *,
     encoder: Mapping[str, Any] | None = None,
@@ -35,10 +38,12 @@ def save_mitigation(
 
     Parameters
     ----------
-    mitigation : EmbeddingMitigation
+    mitigation : EmbeddingMitigation or DataMitigation
+        One of data needs ``state`` and ``from_state`` too, as :class:`~equipoise.mitigate.data.m4.M4` has.
     folder : path
     encoder : mapping, optional
-        Description of the encoder whose space it edits; that of the embeddings it was fitted on when None.
+        Description of the encoder whose space it edits; that of the embeddings it was fitted on when None, and empty for
+        one of data.
     overwrite : bool
         Replace the output of another run.
 
@@ -54,14 +59,16 @@ def save_mitigation(
             f"Register it as an entry point of '{MITIGATIONS.group}'.",
             value=name,
         )
-    parameters, arrays = mitigation.state()
+    if not hasattr(mitigation, "state"):
+        raise InputError(f"'{name}' has no state that could be saved.", "Give it `state` and `from_state`.", value=name)
+    parameters, arrays = mitigation.state()  # pyright: ignore[reportAttributeAccessIssue]
     rows = pa.table({"row_id": pa.array(mitigation.fit_rows, pa.string())}, schema=FIT_ROWS)
     facts: dict[str, Any] = {
         "method": name,
         "method_version": mitigation.version,
         "kind": mitigation.kind,
         "attributes": list(mitigation.attributes),
-        "edits": sorted(mitigation.edits),
+        "edits": sorted(getattr(mitigation, "edits", ())),
         "guarantees": list(mitigation.guarantees),
         "encoder": dict(getattr(mitigation, "encoder", {}) if encoder is None else encoder),
         "parameters": parameters,
@@ -102,8 +109,8 @@ def read_document(folder: str | Path) -> MitigationDocument:
     return MitigationDocument.from_json(text, f"'{path}'")
 
 
-def load_mitigation(folder: str | Path) -> EmbeddingMitigation:
-    """Read a mitigation that :func:`save_mitigation` wrote; its transform is bit-identical.
+def load_mitigation(folder: str | Path) -> Any:
+    """Read a mitigation that :func:`save_mitigation` wrote; its transform, or its weights, are bit-identical.
 
     The result also has ``encoder`` and ``inputs`` of the document.
 
@@ -117,19 +124,22 @@ def load_mitigation(folder: str | Path) -> EmbeddingMitigation:
         If the document is of another schema, its method is not installed, or of another version.
     """
     document = read_document(folder)
-    arrays = read_arrays(Path(folder) / ARRAYS, _recorded(document, ARRAYS, folder))
-    rows = read_table(Path(folder) / ROWS, _recorded(document, ROWS, folder))
     kind = MITIGATIONS.load(document.method)
-    if not (isinstance(kind, type) and issubclass(kind, EmbeddingMitigation)):
-        raise SchemaError(f"'{document.method}' is no mitigation of embeddings.", "Load it with its own package.")
+    trains = isinstance(kind, type) and issubclass(kind, MODELS) and hasattr(kind, "from_folder")
+    if not trains and not (isinstance(kind, type) and issubclass(kind, KINDS) and hasattr(kind, "from_state")):
+        raise SchemaError(f"'{document.method}' cannot be loaded from a folder.", "Load it with its own package.")
     if kind.version != document.method_version:
         raise FingerprintError(
             f"'{folder}' was made by version {document.method_version} of '{document.method}', this is {kind.version}.",
             "Fit it again, or use the version of equipoise that made it.",
             value=document.method_version,
         )
+    if trains:
+        return kind.from_folder(folder, document)  # pyright: ignore[reportAttributeAccessIssue]
+    arrays = read_arrays(Path(folder) / ARRAYS, _recorded(document, ARRAYS, folder))
+    rows = read_table(Path(folder) / ROWS, _recorded(document, ROWS, folder))
     try:
-        mitigation = kind.from_state(document.parameters, arrays)
+        mitigation: Any = kind.from_state(document.parameters, arrays)  # pyright: ignore[reportAttributeAccessIssue]
     except (KeyError, TypeError, ValueError) as error:
         raise SchemaError(
             f"'{folder}': the parameters are not those of '{document.method}' ({error!r}).", "Fit it again."
