@@ -13,6 +13,7 @@ MARGINS = {
     "selection_rate": 0.02, "selection_rate_gap": 0.02, "impact_ratio": 0.02, "auc": 0.01, "auc_gap": 0.01,
     "skew": 0.10, "max_skew": 0.10, "min_skew": 0.10, "dp": 0.02, "explicit_share": 0.02, "recall": 0.01,
     "overlap": 0.10, "query_cosine": 0.10, "zero_shot_accuracy": 0.01, "cosine_bias": 0.01, "score_gap": 0.10,
+    "representation_bias": 0.02, "association_bias": 0.02, "max_association_bias": 0.02,
 }  # fmt: skip
 
 
@@ -25,7 +26,7 @@ def test_names_and_margins_are_those_of_the_contract():
 def test_conventions_are_named():
     wanted = {
         "tpr_gap": "equal_opportunity", "fpr_gap": "predictive_equality", "selection_rate_gap": "demographic_parity",
-        "impact_ratio": "four_fifths", "dp": "retrieval_parity", "max_skew": "pool_prior",
+        "impact_ratio": "four_fifths", "dp": "retrieval_parity", "max_skew": "pool_prior", "representation_bias": "clip-the-bias/rb", "association_bias": "clip-the-bias/ab",
     }  # fmt: skip
     assert {name: load_metric(name).descriptor.protocol for name in wanted} == wanted
 

@@ -28,6 +28,8 @@ class Plan:
         Bootstrap draws; 0 for closed forms.
     level : float
     seed : int
+    words : tuple of Metric
+        Of evidence ``pairs`` or ``preferences``: what is read from queries that stand against each other.
     """
 
     queries: tuple[Query, ...]
@@ -37,6 +39,7 @@ class Plan:
     draws: int
     level: float
     seed: int
+    words: tuple[Metric, ...] = ()
 
     @property
     def families(self) -> Families:
