@@ -108,6 +108,7 @@ NOTE_CODES = {
     "look untrained": "untrained",
     "drawn at random": "untrained",
     "longer than the encoder reads": "truncated",
+    "by the audited model itself": "annotator",
 }
 """Words of a note to the code under which the JSON object of a verb lists it."""
 
@@ -216,7 +217,7 @@ class AuditDocument(Document):
     """``audit/audit.json``: everything of an audit that is not a number of the table or evidence by row."""
 
     KIND = "audit"
-    source: Literal["embeddings", "predictions"]
+    source: Literal["embeddings", "predictions", "data"]
     parameters: dict[str, Any]
     rows: dict[str, int]
     unknown: dict[str, int] = {}

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from equipoise.audit.annotated import annotations_of, notes_on, parameters_of
 from equipoise.audit.result import Audit, Settings, split_of
 from equipoise.audit.scoring import Scorer
 from equipoise.data.groups import Vocabulary
@@ -13,13 +14,16 @@ from equipoise.data.queries import Query, read_queries
 from equipoise.errors import InputError
 from equipoise.metrics.engines import utility
 from equipoise.metrics.engines.measure import measure
+from equipoise.metrics.engines.measure_predictions import EVERYBODY
+from equipoise.metrics.engines.measure_words import measure_words, notes_on_words
 from equipoise.metrics.engines.plan import Plan
+from equipoise.metrics.engines.preferences import word_pairs, word_sets
 from equipoise.metrics.engines.ranking import Pool, Ranked
 from equipoise.metrics.engines.replicates import replicate
 from equipoise.metrics.engines.rows import EstimateRows
 from equipoise.metrics.retrieval import default_k
 from equipoise.progress import advance
-from equipoise.protocols import EmbeddingMitigation
+from equipoise.protocols import EmbeddingMitigation, Metric
 from equipoise.registry import METRICS
 from equipoise.schema import AuditDocument
 from equipoise.store.embeddings import EmbeddingSet
@@ -57,6 +61,8 @@ def audit_embeddings(
         utility.add_query_cosine(rows, arm, scorer.texts, scorer.edited[arm], plan)
         if edit is not None:
             utility.add_diagnostics(rows, arm, edit.diagnostics(scorer.texts, asked))
+    estimates = rows.table()
+    annotations = annotations_of(data.samples.table.schema, settings.by)
     document = AuditDocument(
         source="embeddings",
         parameters={
@@ -64,6 +70,7 @@ def audit_embeddings(
             "rows": dict(data.samples.conditions),
             "id_from": data.samples.id_from,
             **image_root(data.samples),
+            **parameters_of(annotations),
         },
         rows={"in": data.rows_in, "used": len(data), "set_aside": data.rows_in - len(data)},
         unknown=data.samples.unknown(),
@@ -76,10 +83,13 @@ def audit_embeddings(
         arms=list(arms),
         geometry=scorer.geometry,
         inputs=dict(data.inputs),
-        notes=_notes(data, asked, k, settings, mitigation) + scorer.notes,
+        notes=_notes(data, asked, k, settings, mitigation)
+        + scorer.notes
+        + notes_on_words(estimates)
+        + notes_on(annotations, estimates, data.encoder),
         seed=settings.seed,
     )
-    return Audit(rows.table(), document, evidence)
+    return Audit(estimates, document, evidence)
 
 
 def arm_name(mitigation: Any) -> str:
@@ -89,15 +99,33 @@ def arm_name(mitigation: Any) -> str:
 
 def make_plan(queries: tuple[Query, ...], settings: Settings, vocabulary: Vocabulary) -> Plan:
     """Resolve metric names and return what is measured on every arm."""
-    metrics = [METRICS.load(name)() for name in settings.metrics or DEFAULT]
-    for metric in metrics:
-        if metric.descriptor.evidence not in ("top", "moments") or metric.descriptor.role != "bias":
+    ranked: list[Metric] = []
+    words: list[Metric] = []
+    for metric in (METRICS.load(name)() for name in settings.metrics or DEFAULT):
+        descriptor = metric.descriptor
+        kinds = {"top": ranked, "moments": ranked, "pairs": words, "preferences": words}
+        if descriptor.evidence not in kinds or descriptor.role != "bias":
             raise InputError(
-                f"'{metric.descriptor.name}' cannot be asked of embeddings.",
+                f"'{descriptor.name}' cannot be asked of embeddings.",
                 "Utilities are measured anyway; classification metrics need a table of predictions.",
-                value=metric.descriptor.name,
+                value=descriptor.name,
             )
-    return Plan(queries, settings.by, tuple(metrics), vocabulary, settings.bootstrap, settings.level, settings.seed)
+        if descriptor.evidence == "pairs" and not word_pairs(queries):
+            raise InputError(
+                f"'{descriptor.name}' needs queries in pairs: two of a family with a label that no other has.",
+                "Add the built-in list 'association-pairs', or name each pair in the column 'label'.",
+                value=descriptor.name,
+            )
+        if descriptor.evidence == "preferences" and not word_sets(queries):
+            raise InputError(
+                f"'{descriptor.name}' needs queries that name the groups of an attribute, in sets of one label.",
+                "Add the built-in list 'representation-prompts', or name 'explicit' and 'label' in a list of your own.",
+                value=descriptor.name,
+            )
+        kinds[descriptor.evidence].append(metric)
+    return Plan(
+        queries, settings.by, tuple(ranked), vocabulary, settings.bootstrap, settings.level, settings.seed, tuple(words)
+    )
 
 
 def pool_of(
@@ -107,6 +135,10 @@ def pool_of(
     named = {query.explicit.partition("=")[0] for query in evidence.queries if query.explicit}
     there = [name for name in vocabulary.attributes if name in evidence.rows.column_names]
     wanted = [*keys, *(name for name in there if name in named and name not in keys)]
+    if not wanted:  # pictures of no groups: all are one
+        everybody = np.zeros(evidence.rows.num_rows, np.int32)
+        norms = {EVERYBODY: np.asarray([geometry["whole_norm"]])}
+        return Pool({EVERYBODY: everybody}, {EVERYBODY: 1}, norms, geometry["whole_norm"], minimum, evidence.clusters)
     sizes = {key: len(vocabulary.groups(key)) for key in wanted}
     norms = {key: np.asarray(geometry["norms"].get(key, [np.nan] * sizes[key]), np.float64) for key in wanted}
     codes = {key: codes_of(evidence.rows, vocabulary, key) for key in wanted}
@@ -142,6 +174,7 @@ def measure_arms(
     for done, (arm, ranked) in enumerate(arms.items()):
         advance("measuring arms", done, len(arms))
         measure(rows, arm, ranked, plan, drawn, detail=arm == "main")
+        measure_words(rows, arm, ranked, plan, detail=arm == "main")
         utility.add_zero_shot(rows, arm, evidence, ranked.pool, plan, detail=arm == "main")
         utility.add_recall(rows, arm, evidence, plan)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from equipoise.audit.annotated import annotations_of, notes_on, parameters_of
 from equipoise.audit.model import card_warning, described, model_notes, positive_of
 from equipoise.audit.result import Audit, Settings, split_of
 from equipoise.data.samples import Samples
@@ -56,8 +57,11 @@ def audit_predictions(samples: Samples, settings: Settings) -> Audit:
         draws=settings.bootstrap, level=settings.level, seed=settings.seed,
     )  # fmt: skip
     notes = model_notes(samples, rows)
-    if warning := card_warning(found.table(), samples):
+    estimates = found.table()
+    if warning := card_warning(estimates, samples):
         notes.append(warning)
+    annotations = annotations_of(samples.table.schema, settings.by)
+    notes += notes_on(annotations, estimates, samples.model)
     if positive is None:
         labels = listed(sorted(set(rows["label"].to_pylist())), 5)
         notes.append(
@@ -74,6 +78,7 @@ def audit_predictions(samples: Samples, settings: Settings) -> Audit:
             "roles": dict(samples.roles),
             "id_from": samples.id_from,
             **image_root(samples),
+            **parameters_of(annotations),
         },
         rows={"in": len(samples), "used": rows.num_rows, "set_aside": len(samples) - rows.num_rows},
         unknown=samples.unknown(),
@@ -84,7 +89,7 @@ def audit_predictions(samples: Samples, settings: Settings) -> Audit:
         notes=notes + [f"{count} rows set aside: {reason}." for reason, count in aside.items()],
         seed=settings.seed,
     )
-    return Audit(found.table(), document, evidence)
+    return Audit(estimates, document, evidence)
 
 
 def _positive(samples: Samples, rows: pa.Table, given: str | None) -> str | None:

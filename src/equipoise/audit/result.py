@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from equipoise.data.groups import Vocabulary
 from equipoise.data.queries import Query
 from equipoise.data.samples import Samples
 from equipoise.errors import InputError, MissingFileError, SchemaError
+from equipoise.registry import METRICS
 from equipoise.schema import ESTIMATES, AuditDocument, conform
+from equipoise.store.cell_evidence import CellEvidence
 from equipoise.store.evidence import PredictionEvidence, RankingEvidence, check_files
 from equipoise.store.files import Output, atomic_write, sha256_of, write_table
 
@@ -29,13 +32,13 @@ class Audit:
         One row a number; columns of ``schema.ESTIMATES``.
     document : AuditDocument
         Parameters, vocabulary, provenance.
-    evidence : RankingEvidence or PredictionEvidence
-        Scores or answers by row id.
+    evidence : RankingEvidence, PredictionEvidence or CellEvidence
+        Scores or answers by row id; of data cells and their weights.
     """
 
     estimates: pa.Table
     document: AuditDocument
-    evidence: RankingEvidence | PredictionEvidence
+    evidence: RankingEvidence | PredictionEvidence | CellEvidence
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -101,6 +104,8 @@ class Audit:
             evidence: Any = RankingEvidence.load(folder / "evidence", queries, document.arms, inner)
             if any(scores.shape != (len(queries), len(evidence.ids)) for scores in evidence.scores.values()):
                 raise SchemaError(f"'{folder}': the scores do not fit the rows.", "Make the audit again.")
+        elif document.source == "data":
+            evidence = CellEvidence.load(folder / "evidence", document.arms, inner)
         else:
             evidence = PredictionEvidence.load(folder / "evidence", inner)
         return cls(estimates, document, evidence)
@@ -134,7 +139,7 @@ class Settings:
     positive: str | None = None
 
     def __post_init__(self) -> None:
-        if not self.by:
+        if not self.by and not _of_no_groups(self.metrics):
             raise InputError("No attribute to audit by.", "Name attributes, as by=['gender', 'gender:race'] (--by).")
         for name, least in (("bootstrap", 0), ("seed", 0), ("min_group", 1)):
             value = getattr(self, name)
@@ -170,6 +175,11 @@ class Settings:
             "bootstrap": self.bootstrap, "level": self.level, "seed": self.seed, "min_group": self.min_group,
             "positive": self.positive,
         }  # fmt: skip
+
+
+def _of_no_groups(metrics: Sequence[str] | None) -> bool:
+    """Return whether every metric reads preferences between words, which belong to no group of rows."""
+    return bool(metrics) and all(METRICS.load(name).descriptor.evidence == "preferences" for name in metrics or ())
 
 
 def split_of(samples: Samples) -> str:

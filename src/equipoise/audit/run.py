@@ -52,7 +52,8 @@ def audit(
     k : int, optional
         Rows in the top; ``min(200, n // 5)`` unless given.
     metrics : sequence of str, optional
-        Registry names; by default all that fit the evidence.
+        Registry names; by default all that fit the evidence, but for ``association_bias`` (queries in pairs) and
+        ``representation_bias`` (queries that name groups, in sets of one label; needs no ``by``).
     bootstrap : int, default 500
         Bootstrap draws of rows and queries; 0 for closed-form intervals.
     level : float, default 0.95

@@ -24,6 +24,8 @@ from equipoise.schema import Result
 VERBS = {
     "embed": "Put a table of pictures through an encoder, into a store.",
     "audit": "Measure bias in a store, or in a table of predictions.",
+    "annotate": "Read attributes and labels from captions and pictures, and how often that errs.",
+    "balance": "Weigh image-text data so that groups have their shares and labels do not depend on them.",
     "mitigate": "Fit a method that removes bias, and write it to a folder.",
     "compare": "Hold an audit after against one before: the ledger.",
     "gate": "Pass, fail, or say that the evidence is too thin.",

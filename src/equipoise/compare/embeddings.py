@@ -14,6 +14,7 @@ from equipoise.audit.result import Audit, Settings
 from equipoise.compare.controls import distributions, random_concepts
 from equipoise.compare.utility import CellIndex, utility_rows
 from equipoise.compare.verdicts import Margins, changed_sides, tested
+from equipoise.compare.words import word_rows
 from equipoise.metrics.engines.plan import Plan, left_out
 from equipoise.metrics.engines.ranking import Ranked
 from equipoise.metrics.engines.replicates import Replicates, family_mean, overlap, query_weights, replicate
@@ -62,6 +63,9 @@ class _Ledger:
                             self._groups(arm, key, metric)
                     else:
                         self._family(arm, key, metric)
+        self.rows += word_rows(
+            self.arms, BEFORE, self.after.document.arms, self.plan, self.margins, self.cells, self.draws, self.seed
+        )
         self._explicit()
         self._overlap()
         self.rows += utility_rows(

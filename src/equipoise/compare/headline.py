@@ -91,7 +91,7 @@ def main_row(rows: Sequence[Row]) -> Row | None:
 
     The largest skew in the family with the most evidence (queries, then images); without one, the largest gap before.
     """
-    targeted = [row for row in gated_rows(rows) if row["targeted"] and row["family"] != "explicit"]
+    targeted = [row for row in gated_rows(rows) if row["targeted"] and row["family"] not in ("explicit", "proxies")]
     skews = [row for row in targeted if split_metric(row["metric"])[0] == "max_skew"]
     if not skews:
         return worst_gap(targeted) or (targeted[0] if targeted else None)
@@ -112,8 +112,8 @@ def main_row(rows: Sequence[Row]) -> Row | None:
 
 
 def worst_gap(rows: Sequence[Row]) -> Row | None:
-    """Return the row of a gap between groups that was largest before, or None."""
-    gaps = [row for row in rows if row["attribute"] and row["metric"].endswith("_gap")]
+    """Return the row of a gap between groups (of data: of an association) that was largest before, or None."""
+    gaps = [row for row in rows if row["attribute"] and (row["metric"].endswith("_gap") or row["metric"] == "ab")]
     return max(gaps, key=lambda row: abs(row["before"]) if _finite(row["before"]) else -1.0, default=None)
 
 
@@ -168,6 +168,8 @@ def _interval(row: Row) -> str:
     low, high, level = ("eq_low", "eq_high", 90) if inside else ("change_low", "change_high", 95)
     if not (_finite(row[low]) and _finite(row[high])):
         return ""
+    if row[low] == row[high]:  # an exact number
+        return f"inside its margin of {number(row['margin'])}" if inside and _finite(row["margin"]) else ""
     plain = row["after"] - row["before"]
     harm = "" if not _finite(row["change"]) or math.isclose(row["change"], plain, abs_tol=1e-9) else " in harm"
     text = f"{level} % interval of the change{harm} {number(row[low])} to {number(row[high])}"

@@ -55,12 +55,13 @@ class _Ledger:
         self.keys = list(settings["by"])
         self.vocabulary = before.vocabulary
         self.margins, self.draws, self.seed = margins, draws, seed
+        evidences = (before.evidence, after.evidence)
         self.pool = whole_pool(prediction_pool(before.evidence, self.vocabulary, self.keys, settings["min_group"]))
         positive = before.document.positive
         self.sides = [prediction_side(audit.evidence, positive) for audit in (before, after)]  # type: ignore[arg-type]
         self.metrics: list[Metric] = [METRICS.load(name)() for name in settings["metrics"] or DEFAULT]
         self.unscored = [word for word, side in zip(("before", "after"), self.sides, strict=True) if side.score is None]
-        scored = any(audit.evidence.rows["score"].null_count == 0 for audit in (before, after))
+        scored = any(evidence.rows["score"].null_count == 0 for evidence in evidences)
         if not scored and settings["metrics"] is None:
             self.metrics = [metric for metric in self.metrics if metric.descriptor.evidence != "auc"]
         self.cells = CellIndex(before, after)

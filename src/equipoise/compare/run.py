@@ -11,6 +11,8 @@ import numpy as np
 
 from equipoise.audit.examples import examples_of_both
 from equipoise.audit.result import Audit
+from equipoise.compare.data import compare_data, judge_exact, refuse_other_cells
+from equipoise.compare.data_wording import moved, paid
 from equipoise.compare.embeddings import compare_embeddings
 from equipoise.compare.headline import headline
 from equipoise.compare.predictions import compare_predictions
@@ -18,6 +20,9 @@ from equipoise.compare.result import Comparison
 from equipoise.compare.verdicts import Margins, judge
 from equipoise.errors import InputError, VocabularyError, expect, listed
 from equipoise.schema import LEDGER, ComparisonDocument, plain, table
+from equipoise.store.cell_evidence import CellEvidence
+
+NONE_NEEDED = "none: exact numbers, judged by their margins"
 
 
 def compare(
@@ -64,6 +69,8 @@ def compare(
     rule = Margins(margins)
     if before.document.source == "embeddings":
         rows, distributions, controls = compare_embeddings(before, after, targeted, rule, draws, seed)
+    elif before.document.source == "data":
+        rows, distributions, controls = compare_data(before, after, targeted, rule)
     else:
         rows, distributions, controls = compare_predictions(before, after, rule, draws, seed)
     for row in rows:
@@ -71,7 +78,8 @@ def compare(
             row.setdefault(name, "")
         row["targeted"] = row["attribute"] in targeted
         row["gated"] = row["arm"] == "main" and not row["query"] and not row["group"]
-    judge(rows)
+    exact = before.document.source == "data"
+    (judge_exact if exact else judge)(rows)
     unused = rule.unused()
     rows.sort(key=_order(before))
     ledger = table(LEDGER, rows)
@@ -80,14 +88,17 @@ def compare(
         "margins": rule.used, "k": after.document.k, "source": after.document.source, "controls": controls,
     }  # fmt: skip
     sentence, more = headline(ledger, context)
+    if exact:
+        more = [*paid(rows), *moved(rows), *more]
     gated = [row for row in rows if row["gated"]]
     document = ComparisonDocument(
         headline=sentence,
         sentences=list(more),
         family={
-            "gated": len(gated), "tested": sum(math.isfinite(row.get("p", math.nan)) for row in gated), "correction": "Holm",
-            "exploratory": len(rows) - len(gated), "exploratory_correction": "Benjamini-Hochberg", "alpha": 0.05,
-            "draws": draws, "seed": seed, "targeted": list(targeted),
+            "gated": len(gated), "tested": sum(math.isfinite(row.get("p", math.nan)) for row in gated),
+            "correction": NONE_NEEDED if exact else "Holm", "exploratory": len(rows) - len(gated),
+            "exploratory_correction": NONE_NEEDED if exact else "Benjamini-Hochberg", "alpha": 0.05,
+            "draws": 0 if exact else draws, "seed": seed, "targeted": list(targeted),
         },
         margins=dict(sorted(rule.used.items())),
         before=plain(before.document.model_dump(by_alias=True)),
@@ -141,14 +152,10 @@ def _refuse_unlike(before: Audit, after: Audit) -> None:
             "Rows that are known by their number only cannot be paired between different tables.",
             "Audit both with a column of ids (--id).",
         )
-    same = before.evidence.rows["row_id"].equals(after.evidence.rows["row_id"])
-    first, second = (set(), set()) if same else (set(before.evidence.ids), set(after.evidence.ids))
-    if first != second:
-        raise InputError(
-            f"The audits have different rows: {len(first - second)} only before, {len(second - first)} only after, "
-            f"{len(first & second)} in both.",
-            "Audit the same rows again (--like BEFORE).",
-        )
+    if one.source == "data":
+        refuse_other_cells(before, after)
+    else:
+        _refuse_other_rows(before, after)
     if _sets(one.vocabulary) != _sets(two.vocabulary):
         names = sorted(
             name for name in {*one.vocabulary, *two.vocabulary} if one.vocabulary.get(name) != two.vocabulary.get(name)
@@ -157,14 +164,8 @@ def _refuse_unlike(before: Audit, after: Audit) -> None:
             f"The vocabularies differ in {listed(names)}: before {_values(one, names)}, after {_values(two, names)}.",
             "Audit both with one groups.toml.",
         )
-    for name in ("cluster", *one.vocabulary):
-        if {name} <= {*before.evidence.rows.column_names} & {*after.evidence.rows.column_names}:
-            was_there, there = (audit.evidence.rows[name] for audit in (before, after))
-            columns = [column.to_pylist() for column in (was_there, there) if not was_there.equals(there)] or [[], []]
-            if wrong := sum(was != now for was, now in zip(*columns, strict=True)):
-                raise InputError(
-                    f"{wrong} rows have another '{name}' before and after.", "Audit both with one table.", value=name
-                )
+    if one.source != "data":
+        _refuse_other_groups(before, after)
     wanted, found = one.parameters["settings"], two.parameters["settings"]
     for name in ("by", "metrics", "min_group", "level"):
         if wanted[name] != found[name]:
@@ -186,6 +187,34 @@ def _refuse_unlike(before: Audit, after: Audit) -> None:
             f"The queries differ: {len(one.queries)} before, {len(two.queries)} after, {len(same)} in both.",
             "Audit again with --like BEFORE.",
         )
+
+
+def _refuse_other_rows(before: Audit, after: Audit) -> None:
+    one, two = before.evidence, after.evidence
+    assert not isinstance(one, CellEvidence)
+    assert not isinstance(two, CellEvidence)
+    same = one.rows["row_id"].equals(two.rows["row_id"])
+    first, second = (set(), set()) if same else (set(one.ids), set(two.ids))
+    if first != second:
+        raise InputError(
+            f"The audits have different rows: {len(first - second)} only before, {len(second - first)} only after, "
+            f"{len(first & second)} in both.",
+            "Audit the same rows again (--like BEFORE).",
+        )
+
+
+def _refuse_other_groups(before: Audit, after: Audit) -> None:
+    one, two = before.evidence, after.evidence
+    assert not isinstance(one, CellEvidence)
+    assert not isinstance(two, CellEvidence)
+    for name in ("cluster", *before.document.vocabulary):
+        if {name} <= {*one.rows.column_names} & {*two.rows.column_names}:
+            was_there, there = (evidence.rows[name] for evidence in (one, two))
+            columns = [column.to_pylist() for column in (was_there, there) if not was_there.equals(there)] or [[], []]
+            if wrong := sum(was != now for was, now in zip(*columns, strict=True)):
+                raise InputError(
+                    f"{wrong} rows have another '{name}' before and after.", "Audit both with one table.", value=name
+                )
 
 
 def _sets(vocabulary: dict[str, Any]) -> dict[str, Any]:

@@ -84,15 +84,17 @@ def utility_rows(
     before: Audit, after: Audit, targeted: Sequence[str], plan: Plan, margins: Margins, cells: CellIndex,
     clusters: NDArray[np.int32] | None, draws: int, seed: int,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Return the rows; zero-shot accuracy is a utility for the attributes that are not targeted."""
+    """Return the rows; of an edit, zero-shot accuracy is a utility for the attributes that are not targeted alone."""
     one, two = before.evidence, after.evidence
     assert isinstance(one, RankingEvidence)
     assert isinstance(two, RankingEvidence)
     rows: list[dict[str, Any]] = []
+    edit = before.document.encoder.get("fingerprint") == after.document.encoder.get("fingerprint")
     for arm in after.document.arms:
         metric = METRICS.load("zero_shot_accuracy")().descriptor
         for attribute in one.zero_shot.get("main", {}):
-            if attribute in targeted or attribute not in two.zero_shot.get(arm, {}):
+            # an edit of words is meant to blur them; a model that was trained is meant to know the group still
+            if (edit and attribute in targeted) or attribute not in two.zero_shot.get(arm, {}):
                 continue
             hit1, known = right(one, plan, "main", attribute)
             hit2, _ = right(two, plan, arm, attribute)
@@ -116,7 +118,8 @@ def utility_rows(
                     **cells.both(arm, called, "", "", CAPTION_FAMILY, ""),
                     **paired_rates(one.ranks["main"] < k, two.ranks[arm] < k, part, draws, seed),
                 })  # fmt: skip
-        rows += _cosines(arm, plan, margins, cells)
+        if edit:  # vectors of two encoders share no space, and each audit compares a query with itself
+            rows += _cosines(arm, plan, margins, cells)
     return rows
 
 

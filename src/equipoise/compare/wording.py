@@ -23,7 +23,13 @@ SHAPES = {
 _METHODS = {
     "main": "The mitigation",
     "noop": "Doing nothing",
+    "contrastive": "Contrastive fine-tuning",
     "no-op": "Doing nothing",
+    "noop-data": "Doing nothing",
+    "random-subsample": "A random subsample",
+    "first-order": "Balancing shares alone",
+    "reweigh": "Reweighing",
+    "rake": "Raking",
     **{name: name.upper() for name in ("wring", "leace", "inlp", "bmft", "m4", "ffr", "dfr", "jtt")},
 }
 _FAMILIES = {
@@ -33,6 +39,9 @@ _FAMILIES = {
     "adjectives": "adjective searches",
     "stereotypes": "stereotype searches",
     "explicit": "searches that name a group",
+    "data": "",
+    "proxies": "proxies",
+    "pairs": "pairs of attributes",
 }
 _MEASURES = {
     "max_skew": "largest {a} skew in the top {k}",
@@ -47,6 +56,11 @@ _MEASURES = {
     "selection_rate_gap": "selection rate gap by {a}",
     "auc_gap": "AUC gap by {a}",
     "impact_ratio": "impact ratio by {a}",
+    "rb": "distance of {a} shares from those wanted (RB)",
+    "ab": "association of labels with {a} (AB)",
+    "share_error": "largest error of {a} shares inside a label",
+    "share_deviation": "distance of {a} shares from those wanted",
+    "retention": "rows kept by {a}",
 }
 
 
@@ -121,7 +135,7 @@ def metric_title(metric: str) -> str:
     """Return what a person calls a metric: ``"max_skew@200"`` is "largest skew in the top 200"."""
     base, k = split_metric(metric)
     if base in _MEASURES:
-        text = _MEASURES[base].replace(" by {a}", "").replace("{a} ", "")
+        text = _MEASURES[base].replace(" by {a}", "").replace(" with {a}", "").replace("{a} ", "")
         return text.format(k="k" if k is None else k)
     known = descriptor(metric)
     title = (
@@ -140,11 +154,14 @@ def measure(metric: str, attribute: str, family: str) -> str:
     """
     base, k = split_metric(metric)
     worded = base in _MEASURES and bool(attribute)
+    if family == "pairs" and base == "ab":
+        one, _, two = attribute.partition(":")
+        return f"association of {two} with {one} (AB)"
     if worded:
         text = _MEASURES[base].format(a=attribute, k="k" if k is None else k)
     else:
         text = metric_title(metric) + (f" by {attribute}" if attribute else "")
-    if not family:
+    if not family_title(family):
         return text
     if base == "zero_shot_accuracy":  # its family is the attribute that is classified
         return f"{text} of {family}"

@@ -21,7 +21,7 @@ from equipoise.protocols import MetricDescriptor
 from equipoise.registry import METRICS
 
 SCHEMA = "equipoise.policy/1"
-_LARGEST = {"natural log": math.log(100), "standard deviations?": 3.0}
+_LARGEST = {"natural log": math.log(100), "standard deviations?": 3.0, "factor": 100.0, "times the mean": 100.0}
 
 
 def _no_numbers_in_disguise(value: Any) -> Any:

@@ -26,6 +26,7 @@ class Figure:
     head: list[str]
     body: list[list[str]]
     folded: bool = False
+    intervals: bool = True
 
 
 def distribution_figures(subject: Subject, chosen: Row | None, prefix: str) -> list[Figure]:

@@ -24,6 +24,8 @@ def unmeasured(subject: Subject) -> dict[str, Any]:
     looked = {part for row in subject.rows for part in row["attribute"].split(":") if part}
     measured = [name for name in vocabulary if name in looked]
     left = [name for name in vocabulary if name not in looked]
+    labels = [*_setting(audit, "labels", []), *_setting(audit, "proxies", [])] if audit.get("source") == "data" else []
+    labels = [name for name in dict.fromkeys(label.partition("=")[0] for label in labels) if name not in measured]
     inferred = [name for name in measured if not vocabulary[name].get("declared", True)]
     missing = [
         {
@@ -40,8 +42,10 @@ def unmeasured(subject: Subject) -> dict[str, Any]:
     return {
         "left": _few(left),
         "inferred": _few(inferred),
-        "measured": _few(measured),
-        "perceived": listed_all(perceived(measured)),
+        "measured": _few([*measured, *labels]),
+        "perceived": listed_all(perceived([*measured, *labels])),
+        "annotated": [str(entry["says"]) for entry in (_setting(audit, "annotations", None) or {}).values()][:SHOWN],
+        "by_hand": _few([name for name in [*measured, *labels] if not _annotated(audit, name)]),
         "missing": missing[:SHOWN],
         "missing_total": len(missing),
         "missing_more": whole(len(missing) - SHOWN) if len(missing) > SHOWN else "",
@@ -52,6 +56,11 @@ def unmeasured(subject: Subject) -> dict[str, Any]:
         "source": audit.get("source", ""),
         "model": _few([note for note in audit.get("notes") or [] if note_code(note, "")]),
     }
+
+
+def _annotated(audit: Mapping[str, Any], name: str) -> bool:
+    """Return whether an attribute was read by an annotator, from a caption, a picture or both."""
+    return bool({name, f"{name}_text", f"{name}_image"} & set(_setting(audit, "annotations", None) or {}))
 
 
 def _few(names: list[str]) -> list[str]:
@@ -145,7 +154,8 @@ def _blocks(subject: Subject) -> Iterable[tuple[str, list[tuple[str, str]]]]:
     audit = subject.audit
     yield "Encoder", _pairs(audit.get("encoder") or {})
     yield "Preprocessing", _pairs(audit.get("preprocessing") or {})
-    yield "Mitigation", _pairs(audit.get("mitigation") or {})
+    made = audit.get("mitigation") or {}
+    yield "Mitigation", _pairs({key: value for key, value in made.items() if key != "report"})
     yield (
         "Parameters",
         _pairs(
@@ -210,6 +220,8 @@ def _made(subject: Subject) -> str:
     if subject.kind == "comparison":
         family = subject.document.get("family") or {}
         seed = f", seed {family['seed']}" if "seed" in family else ""
+        if subject.audit.get("source") == "data":
+            return "The ledger is what 'equipoise balance' makes of the inputs whose SHA-256 stand below."
         return f"The ledger is what 'equipoise compare' makes of the two audits whose SHA-256 stand below{seed}."
     return (
         "The audit is what 'equipoise audit' makes of the inputs whose SHA-256 stand below, with the parameters there."

@@ -16,6 +16,8 @@ from equipoise.schema import plain
 
 DIAGNOSTICS = frozenset({"subspace_share", "rotation_angle", "side_effect_bound", "span_amplification"})
 
+LIMITS = frozenset(f"{side}_{end}" for side in ("before", "after", "change", "eq") for end in ("low", "high"))
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -70,6 +72,7 @@ def subject_of(thing: Any, source: str = "", *, pictures: bool = False) -> Subje
     if hasattr(thing, "ledger"):
         audits = {"before": document.get("before") or {}, "after": document.get("after") or {}}
         rows: list[Row] = [{**row, "status": ""} for row in _seen(thing.ledger.to_pylist())]
+        rows = _without_limits(rows) if audits["after"].get("source") == "data" else rows
         distributions = getattr(thing, "distributions", None)
         bins = _seen(distributions.to_pylist()) if distributions is not None else []
         mitigation = audits["after"].get("mitigation")
@@ -80,6 +83,7 @@ def subject_of(thing: Any, source: str = "", *, pictures: bool = False) -> Subje
     mitigation = document.get("mitigation")
     targeted = set(_attributes(mitigation))
     rows = [_row(found, targeted) for found in _seen(thing.estimates.to_pylist()) if not _diagnostic(found["metric"])]
+    rows = _without_limits(rows) if document.get("source") == "data" else rows
     examples = examples_of(thing).to_pylist() if pictures and isinstance(thing, Audit) else []
     title = _title(mitigation) or "Audit"
     return Subject(
@@ -131,6 +135,11 @@ def _seen(value: Any) -> Any:
     if isinstance(value, dict):
         return {_seen(key): _seen(item) for key, item in value.items()}
     return [_seen(item) for item in value] if isinstance(value, list) else value
+
+
+def _without_limits(rows: list[Row]) -> list[Row]:
+    """Return rows of exact numbers without the limits that repeat them."""
+    return [{key: None if key in LIMITS else value for key, value in row.items()} for row in rows]
 
 
 def _attributes(mitigation: Mapping[str, Any] | None) -> list[str]:

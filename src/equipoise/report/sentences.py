@@ -39,7 +39,7 @@ def main_rows(rows: Sequence[Row]) -> list[Row]:
     for attribute in dict.fromkeys(row["attribute"] for row in gated):
         own = [row for row in gated if row["attribute"] == attribute]
         skews = [row for row in own if split_metric(row["metric"])[0] == "max_skew"]
-        gaps = [row for row in own if row["metric"].endswith("_gap")]
+        gaps = [row for row in own if row["metric"].endswith("_gap") or row["metric"] == "ab"]
         if skews:
             found.append(max(skews, key=lambda row: (row["after"] is not None, queries[attribute, row["family"]])))
         elif own:

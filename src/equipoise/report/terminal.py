@@ -43,11 +43,14 @@ def summary(subject: Any, *, rows: int = ROWS) -> Group:
     if gated:
         lines += [Text(""), _table(gated[:rows], found.kind)]
         if found.kind == "comparison":
-            lines.append(
-                Text(
-                    f"Verdicts are corrected over {whole(len(gated))} comparisons (Holm), intervals are not; less harm is better."
-                )
+            exact = found.audit.get("source") == "data"
+            corrected = f"Verdicts are corrected over {whole(len(gated))} comparisons (Holm), intervals are not"
+            said = (
+                "These are exact numbers of the data: a verdict holds a change against its margin"
+                if exact
+                else corrected
             )
+            lines.append(Text(f"{said}; less harm is better."))
     if len(gated) > rows:
         lines.append(
             Text(f"{whole(rows)} of {whole(len(gated))} rows; the report and the table on disk hold all of them.")

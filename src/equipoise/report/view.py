@@ -7,6 +7,7 @@ from typing import Any
 
 from equipoise.compare.headline import main_row
 from equipoise.compare.wording import SHAPES, capital, descriptor, family_title, measure, method_title, metric_title
+from equipoise.report.balance import balance_view, is_balance, tile_rows
 from equipoise.report.bounds import Bounds
 from equipoise.report.figures import figures_of
 from equipoise.report.numbers import interval, number, p_value, whole, with_interval
@@ -28,6 +29,7 @@ def section_view(subject: Subject, prefix: str, bounds: Bounds) -> dict[str, Any
     else:
         sentence, sentences = audit_sentences(subject.rows)
         whole_file = "estimates.parquet"
+    balance = balance_view(subject, prefix, bounds)
     gated = subject.gated
     most, other = bounds.gated, bounds.others
     others = sorted((row for row in subject.rows if row["group"] or row["query"] or row["arm"] != "main"), key=_weight)
@@ -47,10 +49,12 @@ def section_view(subject: Subject, prefix: str, bounds: Bounds) -> dict[str, Any
         "others_total": whole(len(others)),
         "others_shown": whole(min(other, len(others))),
         "whole_file": f"{subject.source}/{whole_file}" if subject.source else whole_file,
-        "figures": figures_of(subject, prefix, full=bounds.figures == 2) if bounds.figures else [],
+        "figures": figures_of(subject, prefix, full=bounds.figures == 2) if bounds.figures and balance is None else [],
+        "balance": balance,
+        "exact": subject.audit.get("source") == "data",
         "look": look_of(subject, bounds.pictures),
         "left_out": not bounds.whole,
-        "controls": _controls(subject),
+        "controls": _controls(subject) if balance is None else [],
         "family": _family(subject),
         "unmeasured": unmeasured(subject),
         "how": how(subject, bounds.lists),
@@ -61,6 +65,8 @@ def section_view(subject: Subject, prefix: str, bounds: Bounds) -> dict[str, Any
 
 
 def _comparison_tiles(subject: Subject) -> list[dict[str, Any]]:
+    if is_balance(subject):
+        return [_tile(title, row, empty) for title, row, empty in tile_rows(subject)]
     main = main_row(subject.rows)
     side = [row for row in subject.gated if row["attribute"] and not row["targeted"]]
     utility = [row for row in subject.gated if not row["attribute"]]
@@ -141,7 +147,9 @@ def _verdict(row: Row) -> dict[str, str]:
 
 def _line(row: Row) -> dict[str, Any]:
     where = [
-        family_title(row["family"]) if row["attribute"] or row["family"] == "explicit" else row["family"],
+        family_title(row["family"])
+        if row["attribute"] or row["family"] == "explicit" or not family_title(row["family"])
+        else row["family"],
         f"'{row['query']}'" if row["query"] else "",
         row["group"],
         method_title(row["arm"]) if row["arm"] != "main" else "",
@@ -150,7 +158,11 @@ def _line(row: Row) -> dict[str, Any]:
     return {
         "attribute": row["attribute"] or "utility",
         "targeted": row["targeted"],
-        "measure": capital(metric_title(row["metric"])),
+        "measure": capital(
+            metric_title(row["metric"])
+            if row["family"] != "pairs"
+            else measure(row["metric"], row["attribute"], row["family"])
+        ),
         "where": " \N{MIDDLE DOT} ".join(part for part in where if part),
         "code": row["metric"],
         "protocol": row["protocol"],

@@ -118,6 +118,11 @@ class EmbeddingSet:
         """Whether an encoder can be asked for texts that have no vector yet."""
         return isinstance(self._texts, GrowingTexts) and self._texts.live
 
+    @property
+    def logit_scale(self) -> float | None:
+        """Factor by which the encoder turns cosines into logits; None where it tells none or is not at hand."""
+        return self._texts.logit_scale if isinstance(self._texts, GrowingTexts) else None
+
     def __len__(self) -> int:
         return len(self.samples)
 

@@ -38,7 +38,16 @@ def rows_table(samples: Samples, reasons: Sequence[str] | None = None) -> pa.Tab
     for name in samples.attributes:
         if name not in columns:
             columns[name] = samples.table[name].cast(pa.string())
-    return pa.table(columns).combine_chunks()
+    return annotated_like(pa.table(columns), samples.table.schema).combine_chunks()
+
+
+def annotated_like(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return the table with what the fields of a schema of equal names say of themselves."""
+    said = {field.name: field.metadata for field in schema if field.metadata}
+    if not said.keys() & set(table.column_names):
+        return table
+    fields = [field.with_metadata(said[field.name]) if field.name in said else field for field in table.schema]
+    return table.cast(pa.schema(fields))
 
 
 def status_of(reasons: Sequence[str]) -> dict[str, pa.Array]:

@@ -94,6 +94,13 @@ class GrowingTexts:
         """Whether an encoder was named, by the user or by a store whose pictures it embedded."""
         return self._named is not None or (bool(self._ref) and self._fingerprint.get("kind") != "precomputed")
 
+    @property
+    def logit_scale(self) -> float | None:
+        """Factor by which the encoder at hand turns cosines into logits; None where none is loaded or it tells none."""
+        live = self._named if self._live is None else self._live
+        scale = None if isinstance(live, str) else getattr(live, "logit_scale", None)
+        return None if scale is None else float(scale)
+
     def missing(self, texts: Sequence[str]) -> list[str]:
         """Return those of some texts that have no vector yet, each once, in order."""
         left = self._base.missing(texts) if self._base is not None else list(dict.fromkeys(texts))

@@ -1,0 +1,179 @@
+"""One run of ``equipoise balance``: reading, fitting or loading, the ledger, and what is written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from equipoise.cli.balance_files import write_once
+from equipoise.cli.balance_options import Wanted, Written
+from equipoise.cli.balance_source import Rows, count, fingerprints, read_rows
+from equipoise.cli.common import Common, existing, split
+from equipoise.errors import InputError
+
+if TYPE_CHECKING:
+    from equipoise.compare import Comparison
+    from equipoise.data.groups import Vocabulary
+
+
+class BalanceRun:
+    """One call of the verb."""
+
+    def __init__(
+        self, table: Path, attributes: list[str], labels: list[str], others: list[str], where: dict[str, str],
+        vocabulary: Vocabulary | None, is_cells: bool, wanted: Wanted, common: Common,
+    ) -> None:  # fmt: skip
+        self.table, self.attributes, self.labels, self.others = table, attributes, labels, others
+        self.where, self.vocabulary, self.is_cells = where, vocabulary, is_cells
+        self.wanted, self.common = wanted, common
+        self.read = Rows(None, None)
+        self.inputs: dict[str, str] = {}
+        self.loaded = False
+        if is_cells and where:
+            raise InputError("Cells have no rows to choose from.", "Leave --rows out, or give the table itself.")
+
+    def fit(self) -> Any:
+        """Read, fit and return M4."""
+        from equipoise.mitigate.data.m4 import M4
+
+        if not self.attributes:
+            raise InputError("No attribute was named.", "Give --attribute gender, say.")
+        proxies = split(self.wanted.proxies)
+        method = M4(
+            self.attributes, self.labels, proxies=proxies, seed=self.common.seed or 0, vocabulary=self.vocabulary,
+            **self.wanted.options(),
+        )  # fmt: skip
+        with self.common.working("counting rows"):
+            if self.is_cells:
+                self._cells()
+            else:
+                self.read = read_rows(
+                    self.table, attributes=self.attributes, labels=self.labels, proxies=proxies, others=self.others,
+                    vocabulary=self.vocabulary, utility=self.wanted.utility, unknown=self.wanted.unknown, where=self.where,
+                )  # fmt: skip
+            self.inputs = self._fingerprints()
+        with self.common.working("balancing"):
+            fitted = method.fit(self.read.table if self.read.cells is None else self.read.cells)
+        fitted.inputs = self.inputs
+        if self.read.cells is None and fitted.cells_ is not None:
+            self._count(fitted.layout_)
+        elif self.read.cells is None and self.others:
+            self.common.warn(
+                "balance", "Other attributes are looked at on cells, and these rows have scores: --by is left out."
+            )
+        return fitted
+
+    def load(self, path: Path) -> Any:
+        """Read duals or a mitigation, and the rows that they are to weigh."""
+        from equipoise.mitigate.artefact import load_mitigation
+        from equipoise.mitigate.data.m4 import M4
+
+        given = [name for name, value in vars(self.wanted).items() if value is not None and name != "unknown"]
+        named = [*(["attribute"] if self.attributes else []), *(["labels"] if self.labels else []), *given]
+        if named:
+            flag = f"--{named[0].replace('_', '-')}"
+            raise InputError(f"{flag} does not apply where duals are given.", "Leave it out.", value=flag)
+        fitted = load_mitigation(path) if existing(path, "duals").is_dir() else M4.load(path)
+        if not hasattr(fitted, "weights_of_cells"):
+            raise InputError(f"'{path}' holds no mitigation of data.", "Name duals, or the folder of a balance.")
+        layout = fitted.layout_
+        with self.common.working("counting rows"):
+            if self.is_cells:
+                self._cells(layout)
+            elif not layout.scores and not (layout.utility and not layout.utility_bins):
+                self._count(layout)
+            self.inputs = self._fingerprints()
+        fitted.cells_, self.loaded = self.read.cells, True
+        return fitted
+
+    def _cells(self, layout: Any = None) -> None:
+        """Read cells; they are balanced without the columns that only others are looked at by."""
+        from equipoise.data.cell_groups import narrowed
+        from equipoise.data.cell_table import CellTable
+
+        wide = CellTable.from_parquet(self.table)
+        if layout is None:
+            entries = [*self.attributes, *self.labels, *split(self.wanted.proxies)]
+            named = {part for entry in entries for part in (entry, *entry.split(":"))}
+            kept = tuple(variable for variable in wide.layout.variables if variable.name in named)
+            layout = replace(wide.layout, variables=kept) if kept else wide.layout
+        self.read = Rows(wide if layout.id == wide.layout.id else narrowed(wide, layout)[0], wide)
+
+    def _count(self, layout: Any) -> None:
+        unknown = self.wanted.unknown
+        self.read = count(
+            self.table, layout, others=self.others, vocabulary=self.vocabulary, unknown=unknown, where=self.where
+        )
+
+    def _fingerprints(self) -> dict[str, str]:
+        return fingerprints(self.table)
+
+    def ledger(self, fitted: Any, *, controls: bool) -> Comparison:
+        """Return the data before and after, with the controls."""
+        from equipoise.compare.cells import compare_cells
+
+        assert self.read.wide is not None
+        with self.common.working("comparing"):
+            return compare_cells(
+                self.read.wide, None, fitted, by=self.others or None, controls=controls, vocabulary=self.vocabulary,
+                inputs=self.inputs, parameters={"rows": self.where, **self._annotations(fitted)},
+                seed=self.common.seed or 0, report=not self.loaded,
+            )  # fmt: skip
+
+    def _annotations(self, fitted: Any) -> dict[str, Any]:
+        """Return who read the columns that are annotated, and how often that errs; cells do not tell."""
+        from equipoise.audit.annotated import annotations_of, parameters_of
+        from equipoise.data.batch_files import row_files
+
+        if self.is_cells:
+            return {}
+        named = [*(variable.name for variable in fitted.layout_.variables), *self.others]
+        return parameters_of(annotations_of(row_files(self.table)[0].schema, named))
+
+    def write(self, fitted: Any, out: Path, written: Written, ledger: Comparison | None, id: str | None) -> None:
+        """Write what was asked for beside the weights, and the weights last: with them the run is complete."""
+        from equipoise.mitigate.artefact import save_mitigation
+
+        overwrite = self.common.overwrite
+        if written.cells_out is not None:
+            if self.read.wide is None:
+                raise InputError("These rows have scores, which cells cannot hold.", "Leave --cells-out out.")
+            write_once(written.cells_out, self.read.wide.to_parquet, overwrite=overwrite)
+        if written.duals_out is not None:
+            if not hasattr(fitted, "duals_"):
+                raise InputError(f"'{fitted.name}' has no duals.", "Leave --duals-out out.", value=fitted.name)
+            write_once(written.duals_out, fitted.save, overwrite=overwrite)
+        if written.mitigation_out is not None:
+            save_mitigation(fitted, written.mitigation_out, overwrite=overwrite)
+        if written.ledger_out is not None:
+            if ledger is None:
+                raise InputError("These rows have scores: there is no ledger of them.", "Leave --ledger-out out.")
+            ledger.save(written.ledger_out, overwrite=overwrite)
+        if written.list_out is not None:
+            from equipoise.mitigate.data.keep_lists import write_list
+
+            seed = self.common.seed or 0
+            write_once(
+                written.list_out,
+                lambda path: write_list(self.table, path, fitted, id=id, seed=seed),
+                overwrite=overwrite,
+            )
+        with self.common.working("writing weights"):
+            write_once(out, lambda path: self._write_weights(fitted, path), overwrite=overwrite)
+
+    def _write_weights(self, fitted: Any, path: Path) -> None:
+        if not self.is_cells:
+            from equipoise.mitigate.data.weights_file import write_weights
+
+            write_weights(self.table, path, fitted)
+            return
+        import pyarrow as pa
+
+        from equipoise.data.cell_groups import narrowed
+        from equipoise.store.files import write_table
+
+        assert self.read.wide is not None
+        own, number = narrowed(self.read.wide, fitted.layout_)
+        weights = pa.array(fitted.weights_of_cells(own)[number])
+        write_table(path, self.read.wide.to_arrow().append_column("m4_weight", weights))
