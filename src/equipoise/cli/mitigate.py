@@ -43,7 +43,8 @@ def fit(
     if not named:
         raise InputError("No attribute was named.", "Give --attribute gender, say.")
     if method.kind != "embedding":
-        raise InputError(f"'{name}' changes {method.kind}, not embeddings.", "Use it from Python.", value=name)
+        remedy = "Use `equipoise balance`, or it from Python." if method.kind == "data" else "Use it from Python."
+        raise InputError(f"'{name}' changes {method.kind}, not embeddings.", remedy, value=name)
     embeddings = EmbeddingSet.load(existing(store, "store"))
     wanted = pairs(rows, "--rows")
     if wanted:
@@ -69,8 +70,13 @@ def fit(
 def command(name: str) -> Callable[..., Outcome]:
     """Return the function behind ``equipoise mitigate NAME``; its signature holds the flags of the method."""
     try:
-        flags = dict(_flags(MITIGATIONS.load(name)))
-        about = next(iter((inspect.getdoc(MITIGATIONS.load(name)) or "").splitlines()), name)
+        method = MITIGATIONS.load(name)
+        flags = dict(_flags(method))
+        about = next(iter((inspect.getdoc(method) or "").splitlines()), name)
+        if method.kind == "training":
+            from equipoise.cli.mitigate_training import command as of_training
+
+            return of_training(name, flags, about)
     except EquipoiseError as error:
         flags, about = {}, f"Cannot be loaded: {error.what}"
 

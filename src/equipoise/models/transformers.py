@@ -76,6 +76,16 @@ class TransformersEncoder:
         return {**self._made_of, "preprocessing": self.preprocessing.to_dict()}
 
     @property
+    def model(self) -> Any:
+        """The module of torch behind it, in evaluation mode and without gradients; what changes it changes the vectors."""
+        return self._model
+
+    @property
+    def texts(self) -> Texts:
+        """The text tower with its tokenizer."""
+        return self._texts
+
+    @property
     def logit_scale(self) -> float | None:
         """Factor of the cosines that the model was trained with, None where it has none."""
         scale = getattr(self._model, "logit_scale", None)

@@ -100,6 +100,10 @@ class Texts:
             self._check_ids(rows)
         return rows
 
+    def padded(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """Return the tensors that the model's text tower takes of rows of :meth:`tokens`, padded as :meth:`encode` pads."""
+        return self._padded(rows, _longest(rows) if self.trimmed else self.context)
+
     def prove(self) -> str:
         """Measure on three texts whether padding matters, set ``trimmed``, and return what a person must know of it.
 
@@ -160,10 +164,13 @@ class Texts:
     def _forward(self, rows: Sequence[Row], length: int) -> NDArray[np.float32]:
         import torch
 
-        batch = self._tokenizer.pad(list(rows), padding="max_length", max_length=length, return_tensors="pt")
-        given = {key: value.to(self._model.device) for key, value in batch.items() if key in self._takes}
+        given = self._padded(rows, length)
         with torch.inference_mode():
             return vectors(self._model.get_text_features(**given), self.name, "text")
+
+    def _padded(self, rows: Sequence[Row], length: int) -> dict[str, Any]:
+        batch = self._tokenizer.pad(list(rows), padding="max_length", max_length=length, return_tensors="pt")
+        return {key: value.to(self._model.device) for key, value in batch.items() if key in self._takes}
 
     def _check_ids(self, rows: Sequence[Row]) -> None:
         """Refuse tokens that the model does not know, which would end a GPU's process."""
