@@ -11,7 +11,8 @@ import pytest
 from shared_data import DATA
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("face_gender_audit", "imagenet_and_portraits")
+COMMANDS = ("face_gender_audit", "imagenet_and_portraits")
+PAGES = (*COMMANDS, "m4_exposure")
 FACES = pytest.mark.skipif(not (DATA / "fairface" / "labels.csv").is_file(), reason="needs the FairFace data")
 
 
@@ -19,7 +20,7 @@ FACES = pytest.mark.skipif(not (DATA / "fairface" / "labels.csv").is_file(), rea
 def script(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
     yield importlib.import_module
-    for name in (*PAGES, "gallery_page", "age_and_gender_model"):
+    for name in (*PAGES, "gallery_page", "age_and_gender_model", "exposure_data", "exposure_model", "exposure_page"):
         sys.modules.pop(name, None)
 
 
@@ -52,7 +53,7 @@ def test_no_number_of_the_audit_of_faces_is_missing(script) -> None:
         assert sum(row["n"] for row in found["groups"] if row["attribute"] == attribute) == found["rows"]["used"]
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_on_the_page(script, name: str) -> None:
     numbers = script("gallery_page").committed(name)
     runs = [run for part in (numbers, *numbers.values()) if isinstance(part, dict) for run in part.get("runs", ())]
@@ -66,6 +67,6 @@ def test_every_command_is_on_the_page(script, name: str) -> None:
 
 @pytest.mark.slow
 @FACES
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_the_numbers_are_measured_again(script, tmp_path: Path, name: str) -> None:
     assert script(name).main(["--data", str(DATA), "--out", str(tmp_path), "--check"]) == 0

@@ -1,0 +1,1 @@
+"""Images that are made, not found: procedural ones here, generators of later methods beside them."""
