@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PINS := -c constraints.txt
 JOBS ?= 2
 
-.PHONY: demo test test-torchvision test-minimum slow lint types imports docs gallery bench clean
+.PHONY: demo test test-torchvision test-minimum slow lint types imports docs gallery bench bench-m4 clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -14,7 +14,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(PIP) install --quiet $(PINS) -e ".[dev,docs,demo,transformers,onnx,scale]"
+	$(PIP) install --quiet $(PINS) -e ".[dev,docs,demo,transformers,onnx,scale,japanese]"
 	touch $@
 
 demo: $(VENV)/.core  ## run the loop on 3,000 faces, offline; the last line is the path of the report
@@ -66,6 +66,21 @@ gallery: $(VENV)/.dev  ## measure the pages of docs/gallery again; needs the dat
 
 bench: $(VENV)/.dev  ## ratios against named peers, in one run
 	$(BIN)/python -m benchmarks
+
+$(VENV)-peers/.done:
+	$(PYTHON) -m venv $(VENV)-peers
+	$(VENV)-peers/bin/python -m pip --disable-pip-version-check install --quiet empirical_calibration weightipy cvxpy \
+		clarabel aif360 pandas
+	touch $@
+
+$(VENV)-balance/.done:
+	$(PYTHON) -m venv $(VENV)-balance
+	$(VENV)-balance/bin/python -m pip --disable-pip-version-check install --quiet balance
+	touch $@
+
+bench-m4: $(VENV)/.dev $(VENV)-peers/.done $(VENV)-balance/.done  ## M4 beside libraries that weight rows; half an hour
+	$(BIN)/python benchmarks/m4_peers.py --sets S A B C web --limit 600 --python $(VENV)-peers/bin/python \
+		--python $(VENV)-balance/bin/python
 
 clean:
 	rm -rf $(VENV) build dist docs/_build .pytest_cache .ruff_cache .import_linter_cache equipoise-demo

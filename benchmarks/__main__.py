@@ -60,6 +60,15 @@ FIGURES: dict[str, list[tuple[str, str, str, float]]] = {
         ("float32 / bfloat16 weights, ViT-B/32", r"ratio ([\d.]+)", "", 0),
         ("worst cosine between the two", r"worst cosine ([\d.]+)", ">=", 0.99),
     ],
+    "tagging.py": [
+        ("tagger / regular expression of its words, web-like captions", r"web-like: .*?ratio ([\d.]+)", ">=", 4),
+        ("the same, captions of people", r"of people: .*?ratio ([\d.]+)", ">=", 4),
+    ],
+    "m4_scale.py": [
+        ("10,000,000 rows x 64 bits, Parquet to cells: s CPU", r"equipoise, 10000000 rows: .*?count ([\d.]+) s CPU", "<=", 12),
+        ("the same: MB at the peak", r"equipoise, 10000000 rows: .*?([\d.]+) MB at the peak", "<=", 600),
+        ("cells of DuckDB and Polars, where installed, are the same", r"(\d) engines differ", "<=", 0),
+    ],
     "gate_false_alarms.py": [("largest false-alarm rate of the gate, 2 to 64 groups", r"largest rate ([\d.]+)", "<=", 0.06)],
 }  # fmt: skip
 

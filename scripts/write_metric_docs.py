@@ -60,6 +60,29 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("cosine_bias", "score_gap"),
     ),
     (
+        "Preference: which words a model prefers",
+        "Read from queries that stand against each other: `--queries association-pairs,representation-prompts --metrics "
+        "association_bias,representation_bias`; never part of a default audit. How the numbers are made: "
+        "[RB and AB of a model](statistics.md#rb-and-ab-of-a-model).",
+        ("representation_bias", "word_share", "association_bias", "max_association_bias", "pair_preference"),
+    ),
+    (
+        "Balance: what weights make of a data set",
+        "Read from counts and weights of rows by group and label; exact numbers of the rows at hand.",
+        (
+            "rb",
+            "ab",
+            "share",
+            "share_deviation",
+            "share_error",
+            "retention",
+            "ess",
+            "max_weight",
+            "prevalence",
+            "prevalence_factor",
+        ),
+    ),
+    (
         "Classification: gaps over groups",
         "Read from one table of counts by group, label and prediction; max - min over groups, as in fairlearn.",
         ("accuracy_gap", "tpr_gap", "fpr_gap", "selection_rate_gap", "impact_ratio", "auc_gap"),
@@ -81,8 +104,12 @@ EVIDENCE = {
     "top": "groups among the top k, and in the pool",
     "moments": "mean and variance of scores by group",
     "auc": "scores ranked within groups",
-    "paired": "the same queries before and after",
+    "paired": "a value of each query, or pair of queries",
     "ranks": "rank of the right row",
+    "pairs": "rows of each group that are nearer to the first of two texts",
+    "preferences": "rows that are nearest to each group's text",
+    "cells": "weight of the rows of each group inside each label",
+    "weights": "sums over weighted rows",
 }
 
 

@@ -97,7 +97,9 @@ class MetricDescriptor:
     evidence : str
         What the statistic is computed from: ``counts`` (group x label x prediction), ``top`` (groups among the top k),
         ``moments`` (mean and variance of scores by group), ``auc`` (scores ranked by group), ``paired`` (before and
-        after of the same rows or queries: overlap, cosine), ``ranks`` (rank of the right row).
+        after of the same rows or queries: overlap, cosine), ``ranks`` (rank of the right row), ``pairs`` (which of two
+        texts rows are nearer to, by group), ``preferences`` (which group's text rows are nearest to), ``cells`` (weight of
+        the rows of each group inside each label), ``weights`` (sums over weighted rows).
     role : str
         ``bias`` (a row per attribute), ``utility`` (attribute empty, never targeted) or ``diagnostic`` (never in a ledger).
     direction : str
@@ -127,7 +129,7 @@ class MetricDescriptor:
 
     name: str
     protocol: str
-    evidence: Literal["counts", "top", "moments", "auc", "paired", "ranks"]
+    evidence: Literal["counts", "top", "moments", "auc", "paired", "ranks", "pairs", "preferences", "cells", "weights"]
     role: Literal["bias", "utility", "diagnostic"]
     direction: Literal["lower", "higher"]
     signed: bool
@@ -218,6 +220,40 @@ class Moments:
     mean: Floats
     var: Floats
     norm: Floats
+    valid: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Which of two texts the rows of each group are nearer to.
+
+    Attributes
+    ----------
+    preferred : ndarray (..., G), float64
+        Rows (or weight) of each group that are nearer to the first text; a tie counts 1/2.
+    n : ndarray (..., G), float64
+        Rows (or weight) of each group; broadcasts against ``preferred``.
+    valid : ndarray (G,), bool
+    """
+
+    preferred: Floats
+    n: Floats
+    valid: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """Which group's text the rows are nearest to, whoever or whatever they show.
+
+    Attributes
+    ----------
+    counts : ndarray (..., G), float64
+        Rows (or weight) that are nearest to the text of each group; a tie is shared out equally.
+    valid : ndarray (G,), bool
+        Groups whose text takes part.
+    """
+
+    counts: Floats
     valid: NDArray[np.bool_]
 
 

@@ -60,12 +60,24 @@ def test_what_light_verbs_import(arguments: list[str]) -> None:
 def test_help_lists_exactly_the_verbs_of_this_version(run: Callable[..., Any]) -> None:
     ran = run("--help")
     assert (ran.code, ran.err) == (0, "")
-    for verb in ("embed", "audit", "mitigate", "compare", "gate", "report", "demo", "ls", "doctor"):
+    for verb in (
+        "embed",
+        "audit",
+        "annotate",
+        "balance",
+        "mitigate",
+        "compare",
+        "gate",
+        "report",
+        "demo",
+        "ls",
+        "doctor",
+    ):
         assert f" {verb} " in ran.out
         help_of_verb = run(verb, "--help")
         assert help_of_verb.code == 0
         assert "Usage: equipoise " + verb in help_of_verb.out
-    for verb in ("annotate", "balance", "probe", "synthesize", "export", "explore"):
+    for verb in ("probe", "synthesize", "export", "explore"):
         assert f" {verb} " not in ran.out
 
 
@@ -86,7 +98,7 @@ def test_common_flags_are_everywhere(run: Callable[..., Any]) -> None:
     ("arguments", "said"),
     [
         (["adit"], "There is no verb 'adit'. Did you mean 'audit'?"),
-        (["annotate", "x.csv"], "There is no verb 'annotate'."),
+        (["probe", "x.csv"], "There is no verb 'probe'."),
         (["mitigate", "wrong", "store"], "There is no method 'wrong'. Did you mean 'wring'?"),
         (["gate", "x", "--polcy", "y"], "Unknown option: --polcy. Did you mean --policy?"),
         (["gate"], "requires an argument"),

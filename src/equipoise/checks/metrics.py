@@ -75,12 +75,13 @@ def _compares_groups(metric: Metric) -> bool:
 
 
 def check_descriptor(metric: Metric) -> None:
-    """Require a complete descriptor: snake-case name and protocol, known kinds, texts, a positive margin."""
+    """Require a complete descriptor: snake-case name and protocol (or ``paper/part``), known kinds, texts, a margin."""
     descriptor = metric.descriptor
     _need(isinstance(descriptor, MetricDescriptor), f"descriptor is a {type(descriptor).__name__}")
-    for field in ("name", "protocol"):
+    snake, paper = r"[a-z][a-z0-9]*(_[a-z0-9]+)*", r"[a-z0-9]+(-[a-z0-9]+)*/[a-z0-9]+(-[a-z0-9]+)*"
+    for field, pattern in (("name", snake), ("protocol", f"{snake}|{paper}")):
         value = getattr(descriptor, field)
-        _need(re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", value), f"{field} {value!r} is not snake_case")
+        _need(re.fullmatch(pattern, value), f"{field} {value!r} is not snake_case")
     for field in ("evidence", "role", "direction"):
         known = get_args(get_type_hints(MetricDescriptor)[field])
         _need(getattr(descriptor, field) in known, f"{field} {getattr(descriptor, field)!r} is none of {known}")

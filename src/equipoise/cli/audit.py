@@ -72,7 +72,8 @@ def audit(
     positive
         The positive label.
     metrics
-        Metrics to measure, as max_skew,dp; all that fit unless given.
+        Metrics to measure, as max_skew,dp; all that fit unless given. By name only: association_bias (queries in pairs, as
+        association-pairs) and representation_bias (queries that name groups, as representation-prompts; needs no --by).
     bootstrap
         Bootstrap draws, 500 unless given; 0 for closed forms only.
     level
