@@ -71,8 +71,8 @@ _HOME = {
 }  # fmt: skip
 
 __all__ = [
-    "Audit", "BalancedSampler", "CellTable", "Comparison", "ContrastiveFineTune", "DifferenceProjection",
-    "EmbeddingSet", "Estimate", "FirstOrder", "GateResult", "M4", "NoOp", "Query", "Rake", "RandomSubsample",
+    "M4", "Audit", "BalancedSampler", "CellTable", "Comparison", "ContrastiveFineTune", "DifferenceProjection",
+    "EmbeddingSet", "Estimate", "FirstOrder", "GateResult", "NoOp", "Query", "Rake", "RandomSubsample",
     "Reweigh", "Samples", "SpanProjection", "Vocabulary", "Wring", "ZeroShot", "__version__", "association_bias",
     "audit", "audit_cells", "compare", "compare_cells", "compare_encoders", "count_cells", "embed", "gate",
     "layout_of_files", "load_classifier", "load_encoder", "load_mitigation", "predict", "read_queries",

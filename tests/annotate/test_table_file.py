@@ -10,9 +10,10 @@ import pytest
 
 from equipoise.annotate import table_file
 from equipoise.annotate.lexicon import load_lexicon
+from equipoise.annotate.output import claimed
 from equipoise.annotate.table_file import AnnotatedTable, check_path
 from equipoise.data.annotated import read_annotation
-from equipoise.errors import InputError, MissingColumnError, OutputExistsError
+from equipoise.errors import InputError, LockedError, MissingColumnError, OutputExistsError
 
 CAPTIONS = ["A woman who is a nurse", None, "a man", "", "no men, only women", "Isle of Man", "a doctor"]
 ROWS = pa.table(
@@ -111,6 +112,20 @@ def test_a_failure_leaves_no_output(path: Path, tmp_path: Path, monkeypatch: pyt
     with pytest.raises(RuntimeError):
         table.run(tmp_path / "out.parquet")
     assert [item.name for item in tmp_path.iterdir()] == ["rows.parquet"]
+
+
+def test_a_killed_run_is_cleared_away_and_a_running_one_left_alone(path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    left = tmp_path / ".out.parquet.123.partial"
+    left.write_bytes(b"half")
+    with claimed(out), pytest.raises(LockedError, match="Another process writes"):
+        opened(path).run(out)
+    left.write_bytes(b"half")
+    opened(path).run(out)
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["out.parquet", "rows.parquet"]
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="cannot be written"):
+        opened(path).run(tmp_path / "file" / "out.parquet")
 
 
 def test_tables_that_cannot_be_annotated(path: Path, tmp_path: Path) -> None:

@@ -250,3 +250,27 @@ def test_captions_of_people_are_tagged_on_real_data(run: Callable[..., Any], tmp
     assert counts["woman"] > 200
     assert counts["man"] > 500
     assert sum(counts.values()) == ran.json["rows"]["used"]
+
+
+@pytest.mark.slow
+def test_the_figures_of_the_docs(run: Callable[..., Any], tmp_path: Path) -> None:
+    from equipoise.models import demo
+
+    if demo.missing_modules():
+        pytest.skip("the towers of the demo encoder are not installed")
+    rows = pq.read_table(demo.folder() / "rows.parquet")
+    words = {"Female": "woman", "Male": "man"}
+    truth = {id: words[group] for id, group in zip(rows["id"].to_pylist(), rows["gender"].to_pylist(), strict=True)}
+    common = ("annotate", demo.folder() / "rows.parquet", "--encoder", "demo", "--id", "id")
+    assert run(*common, "--draw", "3000", "--sheet", tmp_path / "s.csv").code == 0
+    fill(tmp_path / "s.csv", "gold_gender_image", truth)
+    page = (Path(__file__).parents[2] / "docs" / "annotation.md").read_text("utf-8")
+    for precision, start in (("0", "| every answer"), ("0.9", "| with margins")):
+        ran = run(*common, "--gold", tmp_path / "s.csv", "--precision", precision, "--json")
+        column = ran.json["result"]["columns"]["gender_image"]
+        values = column["error"]["values"]
+        shown = next(line for line in page.splitlines() if line.startswith(start))
+        for group in ("woman", "man"):
+            for name in ("precision", "recall"):
+                assert f"{values[group][name]['value']:.3f}".removeprefix("0") in shown
+        assert f"{column['attenuation']['value']:.3f}".removeprefix("0") in shown

@@ -127,15 +127,15 @@ def test_a_variable_that_is_seen_twice() -> None:
     expected = CellTable.from_batches([rows], layout)
     assert 0 < expected.total < len(rows)
     assert len(expected.set_aside) == 2
+    pl = pytest.importorskip("polars")
+    counted = pl.from_arrow(rows).select(polars_expression(layout)).drop_nulls().group_by("key").agg(count=pl.len())
+    same(cells_of(counted.to_arrow(), layout), expected)
     duckdb = pytest.importorskip("duckdb")
     con = duckdb.connect()
     con.register("t", rows)
     aside = dict(con.sql(set_aside_query(layout, "t")).fetchall())
     same(cells_of(con.sql(cells_query(layout, "t")).to_arrow_table(), layout), expected)
     assert aside == expected.set_aside
-    pl = pytest.importorskip("polars")
-    counted = pl.from_arrow(rows).select(polars_expression(layout)).drop_nulls().group_by("key").agg(count=pl.len())
-    same(cells_of(counted.to_arrow(), layout), expected)
 
 
 @pytest.mark.parametrize(
@@ -150,14 +150,14 @@ def test_what_pack_refuses_is_refused(rows: pa.Table, column: str, value: object
     bad = bad.set_column(5, "the 'tags'", pa.array([[HOSTILE[1]]] * 50))
     with pytest.raises(InputError):
         CellTable.from_batches([bad], layout)
+    pl = pytest.importorskip("polars")
+    with pytest.raises((InputError, pl.exceptions.PolarsError), match=column):
+        pl.from_arrow(bad).select(polars_expression(layout))
     duckdb = pytest.importorskip("duckdb")
     con = duckdb.connect()
     con.register("t", bad)
     with pytest.raises(duckdb.Error, match=column):
         con.sql(cells_query(layout, "t")).to_arrow_table()
-    pl = pytest.importorskip("polars")
-    with pytest.raises((InputError, pl.exceptions.PolarsError), match=column):
-        pl.from_arrow(bad).select(polars_expression(layout))
 
 
 def test_names_that_no_engine_can_take() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 
 from equipoise.data.tables import PARQUET
-from equipoise.errors import InputError, OutputExistsError
+from equipoise.errors import InputError, LockedError, OutputExistsError
+from equipoise.store.atomic import PARTIAL, unwritable
 from equipoise.store.files import differences
 
 RUN = b"equipoise.run"
@@ -54,6 +57,34 @@ def check_output(out: Path, table: Path, run: str, *, overwrite: bool) -> None:
             f"'{out}' holds the output of another run: {changed}.", "Name another output, or pass --overwrite.",
             value=str(out),
         )  # fmt: skip
+
+
+@contextmanager
+def claimed(out: Path) -> Iterator[None]:
+    """Hold an output for this process, and remove what a killed run left half written.
+
+    Raises
+    ------
+    LockedError, InputError
+        If another process writes it, or its folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    path = out.with_name(f".{out.name}.lock")
+    held = FileLock(path)
+    try:
+        held.acquire(timeout=0)
+    except Timeout as error:
+        raise LockedError(f"Another process writes '{out}'.", "Wait for it, or name another output.") from error
+    except OSError as error:
+        raise unwritable(out, error) from error
+    try:
+        for partial in out.parent.glob(f".{out.name}.*{PARTIAL}"):
+            partial.unlink(missing_ok=True)
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        held.release()
 
 
 def _recorded(path: Path) -> str | None:

@@ -18,7 +18,7 @@ from equipoise.annotate.draw import Draw, ids_of
 from equipoise.annotate.fields import annotated_field
 from equipoise.annotate.images import ImageTags
 from equipoise.annotate.lexicon import Lexicon
-from equipoise.annotate.output import RUN, check_output, check_path
+from equipoise.annotate.output import RUN, check_output, check_path, claimed
 from equipoise.annotate.tagging import TagTable, tag_captions
 from equipoise.annotate.tally import Tally
 from equipoise.data.batch_files import is_text, row_files
@@ -223,15 +223,16 @@ class AnnotatedTable:
             {"inputs": self.inputs, "columns": {f.name: _declared(f) for f in fields}, **(more or {})},
             sort_keys=True, ensure_ascii=False,
         )  # fmt: skip
-        check_output(out, self.path, run, overwrite=overwrite)
-        if out.exists() and not overwrite:
-            return self._pass(fields, draw, None)
         found: list[Tally] = []
 
         def write(partial: Path) -> None:
             found.append(self._pass(fields, draw, (partial, {RUN: run.encode()})))
 
-        atomic_write(out, write)
+        with claimed(out):
+            check_output(out, self.path, run, overwrite=overwrite)
+            if out.exists() and not overwrite:
+                return self._pass(fields, draw, None)
+            atomic_write(out, write)
         return found[0]
 
     def _pass(
