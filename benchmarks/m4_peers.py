@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from m4_tables import SETS, SHARES, dense, web
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "docs" / "_data" / "m4_peers.json"
+TABLES = ROOT / "docs" / "_tables"
 ENVIRONMENT = {
     **os.environ,
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
@@ -100,8 +102,7 @@ def run(method: str, python: str | None, folder: Path, table: dict[str, np.ndarr
     except subprocess.TimeoutExpired:
         return {"failed": f"more than {limit:g} s"}
     if found.returncode:
-        said = (found.stderr.strip().splitlines() or [f"ended with {found.returncode}"])[-1]
-        return {"failed": "more than 12 GB" if "MemoryError" in said else said[:160]}
+        return {"failed": reason((found.stderr.strip().splitlines() or [f"ended with {found.returncode}"])[-1])}
     facts = json.loads(found.stdout.strip().splitlines()[-1])
     weights = np.load(out)
     if weights.shape != (len(table["s"]),) or not np.isfinite(weights).all():
@@ -110,15 +111,37 @@ def run(method: str, python: str | None, folder: Path, table: dict[str, np.ndarr
     return {**facts, **bias_of(table, weights)}
 
 
+def reason(said: str) -> str:
+    """Return the last line of a failure in short."""
+    asked = re.search(r"Unable to allocate ([\d.]+) (\w+) for an array with shape", said)
+    return (
+        f"fails: asks for one array of {float(asked[1]):g} {asked[2]}"
+        if asked
+        else f"fails: {said.split(': {')[0][:100]}"
+    )
+
+
+HEAD = "| method | RB | AB | share error | prevalence | ESS | largest weight | s CPU | MB |\n" + "|---" * 9 + "|"
+
+
 def shown(name: str, found: dict[str, Any]) -> str:
     """Return a line of the table."""
     if "rb" not in found:
         return f"| {name} | {found['failed']} | | | | | | | |"
     numbers = [f"{found[key]:.4f}" for key in ("rb", "ab", "share_error")]
-    numbers += [f"{found['prevalence']:.2f}", f"{found['ess']:.3f}", f"{found['max_weight']:.1f}"]
+    many = found["prevalence"] >= 1000
+    numbers += [f"{found['prevalence']:.0e}" if many else f"{found['prevalence']:.2f}"]
+    numbers += [f"{found['ess']:.3f}", f"{found['max_weight']:.1f}"]
     cpu = found["prepare_cpu_s"] + found["solve_cpu_s"]
     note = f" ({found['said']})" if found.get("said") in ("no convergence", "one pair") else ""
     return f"| {name}{note} | {' | '.join(numbers)} | {cpu:.2f} | {found['peak_mb']:.0f} |"
+
+
+def write_tables(record: dict[str, Any]) -> None:
+    """Write the tables of the docs from a record."""
+    for name in dict.fromkeys(run["set"] for run in record["runs"]):
+        lines = [shown(run["method"], run) for run in record["runs"] if run["set"] == name]
+        (TABLES / f"m4_peers_{name.lower()}.md").write_text("\n".join([HEAD, *lines, ""]))
 
 
 def measured(sets: list[str], pythons: list[str], methods: list[str], limit: float) -> list[dict[str, Any]]:
@@ -131,7 +154,7 @@ def measured(sets: list[str], pythons: list[str], methods: list[str], limit: flo
         print(f"\nset {name}: {n} rows, {m} attributes, {table['y'].shape[1]} labels; before: ", end="")
         before = bias_of(table, np.ones(n))
         print(f"RB {before['rb']:.4f} AB {before['ab']:.4f} share error {before['share_error']:.4f}")
-        print("| method | RB | AB | share error | prevalence | ESS | max weight | s CPU | MB |\n" + "|---" * 9 + "|")
+        print(HEAD)
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             np.savez(folder / "table.npz", allow_pickle=False, **table)
@@ -175,14 +198,20 @@ def main() -> int:
     parser.add_argument("--python", action="append", default=[], help="an interpreter with some of the peers")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--limit", type=float, default=300.0, help="seconds that a method may take on a set")
-    parser.add_argument("--record", action="store_true", help="write the JSON of the docs")
+    parser.add_argument("--record", action="store_true", help="write the JSON and the tables of the docs")
+    parser.add_argument("--tables", action="store_true", help="write the tables of the recorded JSON and stop")
     options = parser.parse_args()
+    if options.tables:
+        write_tables(json.loads(DATA.read_text()))
+        return 0
     given = [part for part in os.environ.get("EQUIPOISE_PEERS", "").split(os.pathsep) if part]
     pythons = [sys.executable, *options.python, *given]
     runs = measured(options.sets, pythons, options.methods, options.limit)
     missed = judged(runs)
     if options.record:
-        DATA.write_text(json.dumps({"cap": 10, "runs": runs}, indent=1, sort_keys=True) + "\n")
+        record = {"cap": 10, "runs": runs}
+        DATA.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+        write_tables(record)
     return int(missed > 0)
 
 

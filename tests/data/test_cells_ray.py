@@ -176,3 +176,23 @@ def test_a_worker_that_cannot_write_says_so(folder: Path, fitted: M4, tmp_path: 
     batch = {"number": [0], "piece": [item["piece"]]}
     row = weigh_piece(batch, _sent(fitted), str(tmp_path / "absent"), "m4_weight", "m4_status")
     assert b"absent" in row["error"][0].as_py()
+
+
+def test_the_verb_on_ray_writes_what_one_machine_writes(cluster, tmp_path: Path, capsys) -> None:
+    from equipoise.cli import main
+
+    rng = np.random.default_rng(0)
+    gender = rng.choice(["woman", "man"], 3000, p=[0.3, 0.7])
+    nurse = rng.random(3000) < np.where(gender == "woman", 0.4, 0.1)
+    source = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"gender": gender, "nurse": nurse}), source, row_group_size=700)
+    words = ["balance", str(source), "--attribute", "gender", "--labels", "nurse", "--no-controls"]
+    assert main([*words, "--out", str(tmp_path / "one.parquet")]) == 0
+    assert main([*words, "--engine", "ray", "--out", str(tmp_path / "many")]) == 0
+    one, many = (
+        pq.read_table(tmp_path / "one.parquet"),
+        pq.read_table(sorted((tmp_path / "many").glob("part-*.parquet"))),
+    )
+    np.testing.assert_allclose(one["m4_weight"].to_numpy(), many["m4_weight"].to_numpy(), atol=1e-9)
+    assert main([*words, "--engine", "ray", "--by", "nurse", "--out", str(tmp_path / "other")]) == 2
+    assert "--by is for one machine" in capsys.readouterr().err

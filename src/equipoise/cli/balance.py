@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -34,6 +34,7 @@ def balance(
     cells: bool = False,
     apply: Path | None = None,
     controls: bool = True,
+    engine: Literal["local", "ray"] = "local",
     wanted: Wanted | None = None,
     written: Written | None = None,
     common: Common | None = None,
@@ -66,14 +67,16 @@ def balance(
         Weigh with duals that --duals-out wrote, or a mitigation folder; nothing is fitted.
     controls
         Show the same data under other weights: none, a random subsample, shares alone, reweighing, raking.
+    engine
+        Who counts and weighs the rows; local: this machine; ray: a Ray cluster, and --out is a folder.
     """
     common, wanted, written = common or Common(), wanted or Wanted(), written or Written()
     existing(table, "table")
     run = BalanceRun(
         table, split(attribute), split(labels), split(by), pairs(rows, "--rows"),
-        None if vocabulary is None else _vocabulary(vocabulary), cells, wanted, common,
+        None if vocabulary is None else _vocabulary(vocabulary), cells, wanted, common, engine,
     )  # fmt: skip
-    check_outputs(out, vars(written).values(), overwrite=common.overwrite)
+    check_outputs(out, vars(written).values(), overwrite=common.overwrite, folder=engine == "ray")
     if written.list_out is not None and cells:
         raise InputError("Cells have no rows to list.", "Give the table itself.")
     if apply is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from equipoise.errors import InputError, OutputExistsError
 
 
-def check_outputs(out: Path, others: Iterable[Path | None], *, overwrite: bool) -> None:
+def check_outputs(out: Path, others: Iterable[Path | None], *, overwrite: bool, folder: bool = False) -> None:
     """Refuse before anything is computed what could not be written in the end.
 
     Raises
@@ -20,11 +20,17 @@ def check_outputs(out: Path, others: Iterable[Path | None], *, overwrite: bool) 
     """
     from equipoise.data.tables import PARQUET
 
-    if out.suffix.lower() not in PARQUET:
+    if folder and out.suffix:
+        raise InputError(
+            f"'{out}' is to be a folder: many machines write a file each.", "Give --out a name without a dot."
+        )
+    if not folder and out.suffix.lower() not in PARQUET:
         raise InputError(f"'{out}' is to hold Parquet.", "Give --out a name that ends in .parquet.", value=str(out))
     named = [path.resolve() for path in (out, *others) if path is not None]
     if len(set(named)) < len(named):
         raise InputError("Two outputs have one name.", "Name each output by itself.")
+    if folder:
+        return  # the writer knows its own folder
     if out.is_dir() or (out.exists() and not overwrite and not _holds_weights(out)):
         raise in_the_way(out)
 

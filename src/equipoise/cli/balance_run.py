@@ -22,16 +22,19 @@ class BalanceRun:
 
     def __init__(
         self, table: Path, attributes: list[str], labels: list[str], others: list[str], where: dict[str, str],
-        vocabulary: Vocabulary | None, is_cells: bool, wanted: Wanted, common: Common,
+        vocabulary: Vocabulary | None, is_cells: bool, wanted: Wanted, common: Common, engine: str = "local",
     ) -> None:  # fmt: skip
         self.table, self.attributes, self.labels, self.others = table, attributes, labels, others
         self.where, self.vocabulary, self.is_cells = where, vocabulary, is_cells
-        self.wanted, self.common = wanted, common
+        self.wanted, self.common, self.engine = wanted, common, engine
         self.read = Rows(None, None)
         self.inputs: dict[str, str] = {}
         self.loaded = False
         if is_cells and where:
             raise InputError("Cells have no rows to choose from.", "Leave --rows out, or give the table itself.")
+        if engine == "ray" and (is_cells or where or others):
+            flag = "--cells" if is_cells else "--rows" if where else "--by"
+            raise InputError(f"{flag} is for one machine.", f"Leave out {flag}, or --engine ray.", value=flag)
 
     def fit(self) -> Any:
         """Read, fit and return M4."""
@@ -51,6 +54,7 @@ class BalanceRun:
                 self.read = read_rows(
                     self.table, attributes=self.attributes, labels=self.labels, proxies=proxies, others=self.others,
                     vocabulary=self.vocabulary, utility=self.wanted.utility, unknown=self.wanted.unknown, where=self.where,
+                    engine=self.engine,
                 )  # fmt: skip
             self.inputs = self._fingerprints()
         with self.common.working("balancing"):
@@ -103,8 +107,9 @@ class BalanceRun:
     def _count(self, layout: Any) -> None:
         unknown = self.wanted.unknown
         self.read = count(
-            self.table, layout, others=self.others, vocabulary=self.vocabulary, unknown=unknown, where=self.where
-        )
+            self.table, layout, others=self.others, vocabulary=self.vocabulary, unknown=unknown, where=self.where,
+            engine=self.engine,
+        )  # fmt: skip
 
     def _fingerprints(self) -> dict[str, str]:
         return fingerprints(self.table)
@@ -160,6 +165,11 @@ class BalanceRun:
                 overwrite=overwrite,
             )
         with self.common.working("writing weights"):
+            if self.engine == "ray":
+                from equipoise.mitigate.data.apply_ray import apply_ray
+
+                apply_ray(self.table, fitted, out, overwrite=overwrite)
+                return
             write_once(out, lambda path: self._write_weights(fitted, path), overwrite=overwrite)
 
     def _write_weights(self, fitted: Any, path: Path) -> None:

@@ -49,6 +49,7 @@ def read_rows(
     utility: str | None,
     unknown: str,
     where: Mapping[str, str],
+    engine: str = "local",
 ) -> Rows:
     """Read a table and count its cells."""
     from equipoise.data.cell_stream import layout_of_files
@@ -59,7 +60,7 @@ def read_rows(
     )  # fmt: skip
     if layout.scores or utility is not None:
         return Rows(None, None, rows_of_files(path, layout, where))
-    return count(path, layout, others=others, vocabulary=vocabulary, unknown=unknown, where=where)
+    return count(path, layout, others=others, vocabulary=vocabulary, unknown=unknown, where=where, engine=engine)
 
 
 def count(
@@ -70,6 +71,7 @@ def count(
     vocabulary: Vocabulary | None,
     unknown: str,
     where: Mapping[str, str],
+    engine: str = "local",
 ) -> Rows:
     """Count the cells of a table for a layout, and with the attributes that are looked at besides."""
     from equipoise.data.cell_groups import narrowed
@@ -78,7 +80,12 @@ def count(
 
     wide_layout = with_others(path, layout, others, vocabulary) if others else layout
     if wide_layout.id == layout.id and not where:
-        cells = count_cells(path, layout, unknown=unknown)
+        if engine == "ray":
+            from equipoise.data.cells_ray import count_cells_ray
+
+            cells = count_cells_ray(path, layout, unknown=unknown)
+        else:
+            cells = count_cells(path, layout, unknown=unknown)
         return Rows(cells, cells)
     wide = count_with_others(path, layout, wide_layout, unknown=unknown, where=where)
     return Rows(wide if wide_layout.id == layout.id else narrowed(wide, layout)[0], wide)
