@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import exposure_data as data
-import exposure_page as page
 import gallery_page as gallery
 import numpy as np
 import torch
 from exposure_model import State, Words
+from exposure_page import figures, page, summary
 from numpy.typing import NDArray
 
 from equipoise.synthesis.badges import SHAPES, make_scenes, wear
@@ -124,8 +124,8 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--limit", type=int, help="faces and photographs that are read, for a trial")
     given = parser.parse_args(words)
     given.out.mkdir(parents=True, exist_ok=True)
-    found = page.summary(measured(given.data, given.out, given.seeds, given.steps, given.limit))
-    return gallery.finish(NAME, found, page.page, page.figures, given)
+    found = summary(measured(given.data, given.out, given.seeds, given.steps, given.limit))
+    return gallery.finish(NAME, found, page, figures, given)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ def test_what_remedy_value_and_code() -> None:
     [
         ("EquipoiseError", 70), ("InputError", 2), ("MissingFileError", 2), ("MissingColumnError", 2), ("UnknownNameError", 2),
         ("VocabularyError", 2), ("EmbeddingError", 2), ("LeakageError", 2), ("FingerprintError", 2), ("ChecksumError", 2),
-        ("SchemaError", 2), ("OutputExistsError", 2), ("LockedError", 2), ("MethodRefusal", 4), ("GateFailed", 1),
+        ("SchemaError", 2), ("OutputExistsError", 2), ("LockedError", 2), ("MethodRefusal", 4), ("InfeasibleBalance", 4), ("GateFailed", 1),
         ("GateInsufficient", 3), ("BadImageError", 2),
         ("MissingTextError", 2),
     ],
@@ -33,7 +33,7 @@ def test_every_error_is_listed_above() -> None:
         for name, kind in vars(errors).items()
         if isinstance(kind, type) and issubclass(kind, errors.EquipoiseError)
     }
-    assert len(found) == 18
+    assert len(found) == 19
 
 
 def test_did_you_mean() -> None:
