@@ -9,6 +9,7 @@ core; seeds that ran are kept in --out and not run again.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from exposure_model import State, Words
 from exposure_page import figures, page, summary
 from numpy.typing import NDArray
 
+from equipoise.synthesis import badges
 from equipoise.synthesis.badges import SHAPES, make_scenes, wear
 
 NAME = "m4_exposure"
@@ -95,14 +97,22 @@ def preferred(scores: NDArray[np.float32], scale: float) -> tuple[NDArray[np.flo
     return (np.sign(difference) + 1) / 2, 1 / (1 + np.exp(-scale * difference))
 
 
+def code_digest() -> str:
+    """Return eight digits of what a run depends on: another code has other files."""
+    found = hashlib.sha256()
+    for file in (__file__, data.__file__, sys.modules[State.__module__].__file__, badges.__file__):
+        found.update(Path(str(file)).read_bytes())
+    return found.hexdigest()[:8]
+
+
 def measured(folder: Path, out: Path, seeds: int, steps: int, limit: int | None = None) -> dict[str, Any]:
     """Return what every seed gave; one that is in ``out`` is not run again."""
     torch.set_num_threads(1)  # sums are added in one order, and seeds may run side by side
     faces: data.Faces | None = None
     photos = np.zeros(0, np.uint8)
-    runs = []
+    runs, code = [], code_digest()
     for seed in range(seeds):
-        path = out / f"seed-{seed}-{steps}-{limit or 'all'}.json"
+        path = out / f"seed-{seed}-{steps}-{limit or 'all'}-{code}.json"
         if not path.is_file():
             if faces is None:
                 faces = data.read_faces(folder / "fairface", limit)

@@ -117,6 +117,16 @@ def test_paired_contrasts_are_those_of_scipy(script) -> None:
     assert found["p"] == pytest.approx(stats.wilcoxon(one, two).pvalue)
 
 
+def test_a_share_of_the_drop_has_an_interval(script) -> None:
+    rng = np.random.default_rng(1)
+    start = 0.2 + 0.01 * rng.normal(size=8)
+    values = {"unbalanced": {"ab": start}, "m4": {"ab": start - 0.1 + 0.001 * rng.normal(size=8)}}
+    values |= {f"unbalanced, then m4 {last}": {"ab": start - 0.1 * float(last)} for last in ("0.1", "0.5", "0.9")}
+    for last, row in script("exposure_page").shares_of_the_drop(values).items():
+        assert row["low"] < row["value"] < row["high"]
+        assert row["value"] == pytest.approx(float(last), abs=0.02)
+
+
 @FACES
 def test_the_whole_script_on_a_few_faces(script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(script("exposure_data"), "SCENES", 60)
@@ -125,16 +135,17 @@ def test_the_whole_script_on_a_few_faces(script, tmp_path: Path, monkeypatch: py
     assert script("m4_exposure").main(words) == 0
     found = json.loads((tmp_path / "m4_exposure.json").read_text("utf-8"))
     assert set(found["arms"]) == set(script("exposure_page").ORDER)
-    kept = (tmp_path / "seed-0-10-180.json").stat().st_mtime_ns
+    (run,) = tmp_path.glob("seed-0-10-180-*.json")
+    kept = run.stat().st_mtime_ns
     assert script("m4_exposure").main(words) == 0
-    assert (tmp_path / "seed-0-10-180.json").stat().st_mtime_ns == kept
+    assert run.stat().st_mtime_ns == kept
 
 
 @pytest.mark.slow
 @FACES
 def test_balanced_from_the_start_has_less_association_bias(script, tmp_path: Path) -> None:
-    words = ["--data", str(DATA), "--out", str(tmp_path), "--seeds", "3", "--steps", "400"]
+    words = ["--data", str(DATA), "--out", str(tmp_path), "--seeds", "6", "--steps", "300"]
     assert script("m4_exposure").main(words) == 0
     runs = [json.loads(path.read_text("utf-8"))["arms"] for path in tmp_path.glob("seed-*.json")]
-    assert len(runs) == 3
+    assert len(runs) == 6
     assert np.mean([run["m4"]["ab"] - run["unbalanced"]["ab"] for run in runs]) < 0
