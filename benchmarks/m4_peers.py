@@ -32,7 +32,7 @@ from m4_tables import SETS, SHARES, dense, web
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "docs" / "_data" / "m4_peers.json"
-TABLES = ROOT / "docs" / "_tables"
+TABLES = ROOT / "docs" / "_tables" / "peers"
 ENVIRONMENT = {
     **os.environ,
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),

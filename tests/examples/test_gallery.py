@@ -19,7 +19,14 @@ FACES = pytest.mark.skipif(not (DATA / "fairface" / "labels.csv").is_file(), rea
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
-    yield importlib.import_module
+
+
+    def module(name: str):
+        if name == "m4_exposure":
+            pytest.importorskip("torch")
+        return importlib.import_module(name)
+
+    yield module
     for name in (*PAGES, "gallery_page", "age_and_gender_model", "exposure_data", "exposure_model", "exposure_page"):
         sys.modules.pop(name, None)
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise.errors import InfeasibleBalance, listed
+from equipoise.errors import InfeasibleBalance, InputError, listed
 from equipoise.mitigate.data.design import Design
 from equipoise.mitigate.data.dual import Solution
 from equipoise.mitigate.data.moments import PRESERVED, Moments
@@ -141,14 +141,13 @@ def constraint_columns(design: Constrained) -> tuple[Any, Any]:
 def largest_mean(design: Constrained, counts: NDArray[np.float64], cap: float = 1.0) -> float:
     """Return eta_max: the largest mean weight with which every constraint holds (HiGHS)."""
     from scipy.optimize import linprog
-    from scipy.sparse import diags_array, vstack
+    from scipy.sparse import vstack
 
     if not len(design.moments):
         return cap
     share = counts / counts.sum()
     d, a = constraint_columns(design)
-    weighted = diags_array(share)
-    rows: Any = vstack([(weighted @ (d - a)).T, (weighted @ (-d - a)).T], format="csr")
+    rows: Any = vstack([side.T.multiply(share) for side in (d - a, -d - a)], format="csr")
     result = linprog(-share, A_ub=rows, b_ub=np.zeros(2 * len(design.moments)), bounds=(0, 1), method="highs")
     return float(-result.fun) * cap if result.success else float("nan")
 
@@ -170,11 +169,33 @@ def infeasible(
         what = f"No weights meet the constraints.{hard}"
         remedy = "Use a larger tolerance, other shares, or fewer labels."
     else:
-        what = f"Cannot keep {keep:.2f} of the rows: at most {eta_max:.3f} can be kept.{hard}"
+        if cap > 1:
+            what = f"No weights up to {cap:g} have a mean of {keep:.2f}: it can be at most {eta_max:.3f}.{hard}"
+        else:
+            what = f"Cannot keep {keep:.2f} of the rows: at most {eta_max:.3f} can be kept.{hard}"
         # rounded to the side that is feasible
         most, least = math.floor(eta_max * 100) / 100, math.ceil(cap * keep / eta_max * 100) / 100
         remedy = f"Use keep='auto', keep<={most:g}, a larger tolerance, or cap>={least:g}."
     return InfeasibleBalance(what, remedy, value=eta_max, status=solution.status, constraints=tuple(names))
+
+
+def price_too_small(
+    solution: Solution, asked: float, *, keep: float, cap: float, eta_max: float, names: Sequence[str]
+) -> InputError:
+    """Return the error of constraints that can be met and are not, since breaking them is too cheap."""
+    tried = f", even raised to {solution.price:g}," if solution.price > asked else ""
+    possible = "they can be met"
+    if not math.isnan(eta_max):
+        most = f"a mean weight of {eta_max:.3f}" if cap > 1 else f"{eta_max:.3f} of the rows"
+        possible = f"they can be met with keep={keep:g} (up to {most} can be kept)"
+    broken = int(solution.broken.sum())
+    left = "a constraint stays" if broken == 1 else f"{broken:,} constraints stay"
+    return InputError(
+        f"price={asked:g}{tried} is too small: {left} broken, and {possible}."
+        + (f" Hardest: {listed(names, 5)}." if names else ""),
+        f"Use a price above {solution.price:g} (the default is 100).",
+        value=asked,
+    )
 
 
 def nothing_left(retention: float, least: float, names: Sequence[str]) -> InfeasibleBalance:
