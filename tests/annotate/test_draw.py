@@ -123,3 +123,14 @@ def test_a_sheet_that_is_there_is_not_lost(tmp_path: Path) -> None:
     assert path.read_text("utf-8") == text
     with pytest.raises(InputError, match="ends in .csv"):
         write_sheet(sheet, tmp_path / "sheet.parquet")
+
+
+def test_what_is_no_sheet_is_not_replaced(tmp_path: Path) -> None:
+    sheet, path = draw_sheet(many(), n=10, id="id"), tmp_path / "data.csv"
+    path.write_text("row_id,text\na,b\n", "utf-8")
+    with pytest.raises(OutputExistsError, match="no sheet to fill in"):
+        write_sheet(sheet, path, overwrite=True)
+    write_sheet(sheet, tmp_path / "sheet.csv")
+    with pytest.raises(InputError, match=r"--sheet .* is read: it would be written over"):
+        check_sheet(tmp_path / "sheet.csv", overwrite=True, inputs=[None, path, tmp_path / "sheet.csv"])
+    assert path.read_text("utf-8") == "row_id,text\na,b\n"

@@ -163,7 +163,7 @@ def test_sheets_that_were_filled_in_wrongly_are_refused(case: tuple, tmp_path: P
     with pytest.raises(MissingColumnError, match="Did you mean 'gender_text'"):
         read_gold(tmp_path / "e.csv", table, id="id")
     (tmp_path / "f.csv").write_text("row_id,stratum,represents,gold_gender_text\nr0,1,0,woman\n", "utf-8")
-    with pytest.raises(InputError, match="not above 0 in line 2"):
+    with pytest.raises(InputError, match="is 0 in line 2, which is no number of rows"):
         read_gold(tmp_path / "f.csv", table, id="id")
     (tmp_path / "g.csv").write_text("row_id,gold_gender_text\nr0,woman\nr0,man\n", "utf-8")
     with pytest.raises(InputError, match="more than once"):

@@ -46,7 +46,7 @@ def test_a_question_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "hat.toml"
     path.write_text(OWN, "utf-8")
     question = read_question(path)
-    assert question.groups == ("hat",)
+    assert question.groups == ("hat", "none")
     assert question.texts("none") == ["a photo of no hat", "a photo of a bare head"]
     assert "1 templates" in question.notes[0]
     assert len(question.sha256) == 64
@@ -83,6 +83,12 @@ def test_a_section_of_a_vocabulary(tmp_path: Path) -> None:
         (('["hat", "none"]', '"hat"'), SchemaError, "something else than texts"),
         (("a photo of {}", "a photo"), VocabularyError, "0 placeholders"),
         (("[prompts]", 'groups = ["cap"]\n[prompts]'), InputError, "'cap' is a group and no answer"),
+        (("[prompts]", 'groups = ["hat"]\n[prompts]'), InputError, "two or more, each named once"),
+        (("[prompts]", 'groups = ["hat", "hat"]\n[prompts]'), InputError, "two or more, each named once"),
+        (("[prompts]", "groups = []\n[prompts]"), InputError, "two or more, each named once"),
+        (("[prompts]", 'abstain = "hat"\n[prompts]'), InputError, "'hat' is an answer of 'hat-1' and what it says"),
+        (("[prompts]", 'abstain = " "\n[prompts]'), InputError, "says nothing where there is no answer"),
+        (('"no hat", "a bare head"', '"a hat"'), InputError, "'hat' and 'none' of 'hat-1' have the same prompts"),
         (("= [", "= [["), SchemaError, "not TOML"),
     ],
 )

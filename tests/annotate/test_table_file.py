@@ -98,7 +98,7 @@ def test_an_output_is_finished_refused_or_replaced(path: Path, tmp_path: Path) -
         opened(path).run(tmp_path / "folder.parquet")
     with pytest.raises(InputError, match="ends in .parquet"):
         check_path(tmp_path / "x.csv", path)
-    with pytest.raises(InputError, match="the table itself"):
+    with pytest.raises(InputError, match="is read: it would be written over"):
         opened(path).run(path, overwrite=True)
     assert not [item.name for item in tmp_path.iterdir() if item.name.startswith(".")]
 
@@ -134,8 +134,11 @@ def test_tables_that_cannot_be_annotated(path: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="are int32, not text"):
         AnnotatedTable(path, caption="n", lexicon=load_lexicon("people-en-1"))
     opened(path).run(tmp_path / "out.parquet")
-    with pytest.raises(InputError, match="has a column 'gender_text' already"):
+    with pytest.raises(InputError, match="already: it was annotated.*read back against that table"):
         opened(tmp_path / "out.parquet")
+    (tmp_path / "double.csv").write_text("text,n,text\na man,1,a woman\n", "utf-8")
+    with pytest.raises(MissingColumnError, match="has the column 'text' more than once"):
+        AnnotatedTable(tmp_path / "double.csv", caption="n", lexicon=load_lexicon("people-en-1"))
     pq.write_table(ROWS.slice(0, 0), tmp_path / "empty.parquet")
     with pytest.raises(InputError, match="no rows"):
         opened(tmp_path / "empty.parquet").run()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
 from equipoise.annotate.tag_error import long, short, tag_error
@@ -96,3 +98,41 @@ def test_intervals_cover_the_population_that_was_drawn_from() -> None:
             estimate = getattr(found, name)
             covered[name] += estimate.low <= value <= estimate.high
     assert all(0.93 <= count / runs for count in covered.values()), covered
+
+
+@st.composite
+def sheets(draw: st.DrawFn) -> tuple[np.ndarray, ...]:
+    """Rows as a sheet has them: few, of strata that stand for very different numbers of rows."""
+    n = draw(st.integers(1, 12))
+    said = draw(st.lists(st.booleans(), min_size=n, max_size=n))
+    true = draw(st.lists(st.booleans(), min_size=n, max_size=n))
+    stratum = np.array(draw(st.lists(st.integers(0, 3), min_size=n, max_size=n)))
+    sizes = np.array(draw(st.lists(st.floats(1e-9, 1e15), min_size=4, max_size=4)))
+    return np.array(said), np.array(true), sizes[stratum], stratum
+
+
+@settings(max_examples=400, deadline=None)
+@given(sheets())
+def test_every_sheet_has_shares_inside_their_intervals(sheet: tuple[np.ndarray, ...]) -> None:
+    said, true, weight, _ = sheet
+    found = tag_error("nurse", *sheet)
+    for name in ("precision", "recall", "specificity", "npv", "prevalence"):
+        one = getattr(found, name)
+        if one.has_value:
+            assert 0 <= one.low <= one.value <= one.high <= 1
+    assert found.recall.has_value == true.any()
+    if true.any():
+        assert found.recall.value == pytest.approx(weight[said & true].sum() / weight[true].sum())
+    if said.any():
+        assert found.precision.value == pytest.approx(weight[said & true].sum() / weight[said].sum())
+
+
+def test_a_tag_that_was_never_said_in_the_rows_has_wilsons_upper_limit_of_recall() -> None:
+    # weights differ, and no stratum tells how many rows were said: 0 and 0 would be what is not known
+    found = tag_error("nurse", *rows((3, False, True, 2, 1), (4, False, False, 90, 2)))
+    _, high = proportion_confint(0, 3, method="wilson")
+    assert (found.recall.value, found.recall.low) == (0.0, 0.0)
+    assert found.recall.high == pytest.approx(high)
+    found = tag_error("nurse", *rows((3, True, True, 2, 1), (4, True, False, 90, 2)))
+    low, _ = proportion_confint(3, 3, method="wilson")
+    assert (found.recall.value, found.recall.low) == pytest.approx((1.0, low))

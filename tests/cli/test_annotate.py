@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,6 +124,55 @@ def test_draw_label_and_read_back(
     assert "are in no row of the table" in lost.err
 
 
+def test_a_balance_is_judged_on_what_people_wrote(
+    run: Callable[..., Any], captions: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    path, truth = captions
+    sheet, tagged, weighed = tmp_path / "sheet.csv", tmp_path / "tagged.parquet", tmp_path / "weighed.parquet"
+    common = ("--caption", "text", "--id", "id")
+    assert run("annotate", path, *common, "--draw", "200", "--sheet", sheet).code == 0
+    fill(sheet, "gold_gender_text", truth)
+    assert run("annotate", path, *common, "--gold", sheet, "--out", tagged).code == 0
+    flags = ("--attribute", "gender_text", "--labels", "race", "--no-controls", "--out", weighed)
+    assert run("balance", tagged, *flags).code == 0
+    judged = ("annotate", weighed, "--gold", sheet, "--id", "id", "--weights", "m4_weight")
+    ran = run(*judged, "--labels", "race", "--json")
+    assert ran.code == 0, ran.err
+    found = ran.json["result"]["gold_balance"]["gender_text"]
+    assert found["labelled"] + found["set_aside"] == 200
+    assert set(found["gaps"]["woman"]) == {"race=A", "race=B"}
+    for name in ("rb", "ab", "rb_before", "ab_before"):
+        assert found[name]["low"] <= found[name]["value"] <= found[name]["high"]
+    rows = pq.read_table(weighed).to_pylist()
+    mass = {group: sum(r["m4_weight"] or 0 for r in rows if truth.get(r["id"]) == group) for group in ("woman", "man")}
+    rb = abs(mass["woman"] / sum(mass.values()) - 0.5)
+    assert found["rb"]["low"] <= rb <= found["rb"]["high"]
+    for words in (
+        "RB on gold labels:",
+        "AB on gold labels:",
+        "as people saw it in",
+        "Labels of 'race' are those of the table",
+    ):
+        assert words in ran.err
+    assert ran.json["out"] is None
+    ran = run(*judged)
+    assert ran.code == 0
+    assert "no labelled row has a label" in ran.err
+    shares = tmp_path / "shares.toml"
+    shares.write_text("[gender]\nwoman = 0.3\nman = 0.7\n", "utf-8")
+    moved = run(*judged, "--labels", "race", "--shares", shares, "--json").json["result"]["gold_balance"]["gender_text"]
+    assert moved["rb"]["value"] == pytest.approx(abs(moved["shares"]["woman"] - 0.3))
+    for wrong, says in (
+        ((*judged, "--caption", "text"), "--caption does not go with --weights"),
+        ((*judged, "--out", tmp_path / "x.parquet"), "--out does not go with --weights"),
+        (("annotate", weighed, "--weights", "m4_weight"), "judged by rows that people labelled"),
+        (("annotate", path, *common, "--labels", "race"), "--labels is about weights"),
+    ):
+        ran = run(*wrong)
+        assert ran.code == 2
+        assert says in ran.err
+
+
 def test_why_a_row_has_its_tags(run: Callable[..., Any], tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": ["a bus", "no men, only women"]}), tmp_path / "t.parquet")
     ran = run("annotate", tmp_path / "t.parquet", "--caption", "text", "--why", "2", "--json")
@@ -222,6 +274,7 @@ def test_a_classifier_answers(run: Callable[..., Any], tmp_path: Path, monkeypat
         (("--caption", "text", "--gold", "none.csv"), "There is no table"),
         (("--encoder", "demo", "--question", "gendr"), "Did you mean 'gender'"),
         (("--caption", "text", "--precision", "2"), "--precision is 2"),
+        (("--caption", "text", "--draw", "5", "--sheet", "s.csv", "--seed", "9" * 30), "a seed is at most"),
         (("--encoder", "demo", "--classes", "a=b"), "--classes renames"),
         (("--model", "x", "--image", "i", "--scale", "2"), "--scale is of an encoder"),
     ],
@@ -236,6 +289,61 @@ def test_each_wrong_use_is_told(
     assert ran.code == 2, ran.err
     assert says in ran.err
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_no_input_is_written_over(
+    run: Callable[..., Any], captions: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    path, _ = captions
+    before = path.read_bytes()
+    lists = tmp_path / "config.parquet"
+    lists.write_text('caption = "text"\n', "utf-8")
+    for flags in (
+        ("--draw", "10", "--sheet", path),
+        ("--draw", "10", "--sheet", tmp_path / ".." / tmp_path.name / path.name),
+        ("--config", lists, "--out", lists),
+    ):
+        ran = run("annotate", path, "--caption", "text", *flags, "--overwrite")
+        assert (ran.code, "is read: it would be written over" in ran.err) == (2, True), ran.err
+    table = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"text": ["a man"]}), table)
+    ran = run("annotate", table, "--caption", "text", "--out", table, "--overwrite")
+    assert (ran.code, "is read" in ran.err) == (2, True)
+    assert path.read_bytes() == before
+    assert lists.read_text("utf-8") == 'caption = "text"\n'
+
+
+def test_what_a_killed_run_left_is_removed(
+    run: Callable[..., Any], captions: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for name in ("out.parquet", "sheet.csv"):
+        (tmp_path / f".{name}.{gone.pid}.partial").write_bytes(b"half")
+    running = tmp_path / f".sheet.csv.{os.getppid()}.partial"
+    running.write_bytes(b"half")
+    flags = ("--out", tmp_path / "out.parquet", "--draw", "10", "--sheet", tmp_path / "sheet.csv")
+    ran = run("annotate", captions[0], "--caption", "text", "--id", "id", *flags)
+    assert ran.code == 0, ran.err
+    assert [item for item in tmp_path.iterdir() if item.name.startswith(".")] == [running]
+
+
+def test_labels_are_read_against_the_table_that_was_annotated(
+    run: Callable[..., Any], captions: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    path, truth = captions
+    sheet, out = tmp_path / "sheet.csv", tmp_path / "out.parquet"
+    common = ("--caption", "text", "--id", "id")
+    assert run("annotate", path, *common, "--draw", "100", "--sheet", sheet, "--out", out).code == 0
+    fill(sheet, "gold_gender_text", truth)
+    ran = run("annotate", out, *common, "--gold", sheet)
+    assert (ran.code, "is read back against that table" in ran.err) == (2, True)
+    ran = run("annotate", path, *common, "--gold", sheet)
+    assert ran.code == 0, ran.err
+    with sheet.open(encoding="utf-8", newline="") as file:
+        women = sum(row["gold_gender_text"] == "woman" for row in csv.DictReader(file))
+    assert f"({women} are)" in ran.err
+    assert "labelled rows were called so" in ran.err
 
 
 def test_captions_of_people_are_tagged_on_real_data(run: Callable[..., Any], tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from equipoise.annotate.lexicon import load_lexicon, shipped
+from equipoise.annotate.question import read_question, shipped_questions
 from equipoise.cli import doctor
 from equipoise.gate.example import example_policy
 from equipoise.gate.policy import read_policy
@@ -54,7 +56,21 @@ def test_queries_have_version_and_source(run: Callable[..., Any]) -> None:
 
 
 def test_without_a_kind_all_are_listed(run: Callable[..., Any]) -> None:
-    assert list(run("ls", "--json").json["result"]) == ["encoders", "classifiers", "metrics", "mitigations", "queries"]
+    kinds = ["encoders", "classifiers", "metrics", "mitigations", "queries", "lexicons", "questions"]
+    assert list(run("ls", "--json").json["result"]) == kinds
+
+
+def test_word_lists_and_questions_are_those_that_annotate_takes(run: Callable[..., Any]) -> None:
+    lexicons = {entry["name"]: entry for entry in run("ls", "lexicons", "--json").json["result"]["lexicons"]}
+    assert set(lexicons) == set(shipped())
+    for name, entry in lexicons.items():
+        assert load_lexicon(name).sha256 == entry["sha256"]
+    assert lexicons["people-en-1"]["columns"].startswith("gender_text (6), occupation_text (")
+    questions = {entry["name"]: entry for entry in run("ls", "questions", "--json").json["result"]["questions"]}
+    assert set(questions) == set(shipped_questions())
+    for name, entry in questions.items():
+        assert read_question(name).column == entry["column"]
+    assert "woman" in questions["gender"]["answers"]
 
 
 def test_a_plug_in_that_cannot_be_loaded_does_not_hide_the_others(

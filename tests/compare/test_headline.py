@@ -213,3 +213,18 @@ def test_numbers_come_from_the_ledger_and_claims_hold(rows):
         assert main_row(rows)["after"] < main_row(rows)["before"]
     assert "None" not in text
     assert "nan" not in text
+
+
+def test_two_others_are_both():
+    others = [{**SKEW, "metric": name} for name in ("dp@200", "skew@200")]
+    assert "Both other comparisons of gender: improved." in said(SKEW, *others)[1]
+    assert "All 3 other comparisons of gender: improved." in said(SKEW, *others, {**SKEW, "metric": "cosine_bias"})[1]
+
+
+def test_a_control_without_cap_and_tolerance_is_not_called_better():
+    rows = [{**SKEW, "metric": "ab", "protocol": "", "family": "data", "arm": arm, "after": after, "change": after - 0.31,
+             "change_low": after - 0.31, "change_high": after - 0.31, "null_before": None, "null_after": None}
+            for arm, after in (("main", 0.12), ("rake", 9.36e-9), ("first-order", 0.3))]  # fmt: skip
+    more = said(*rows, context={"method": "m4", "attributes": ["gender"]})[1]
+    assert "Raking reached 0: its weights have neither cap nor tolerance." in more
+    assert "better" not in more

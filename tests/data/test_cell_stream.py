@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 import pytest
 
+from equipoise.data.annotated import Annotation, read_annotation, with_annotation
+from equipoise.data.batch_files import row_files, unified
 from equipoise.data.cell_stream import batches, count_cells, layout_of_files
 from equipoise.data.cell_table import CellTable
 from equipoise.data.layout import Layout
@@ -180,6 +183,27 @@ def test_files_that_do_not_fit_together_are_named(rows, tmp_path: Path) -> None:
         pq.write_table(rows.cast(rows.schema.set(2, rows.schema.field(2).with_metadata(said))), path)
     with pytest.raises(VocabularyError, match="'hired' was annotated in another way"):
         count_cells([one, two], layout)
+
+
+def test_files_whose_annotation_was_judged_by_other_rows_fit_together(rows, tmp_path: Path) -> None:
+    one, two = tmp_path / "one.parquet", tmp_path / "two.parquet"
+    field = rows.schema.field("gender")
+    values = tuple(rows["gender"].drop_null().unique().to_pylist())
+    alone = Annotation("people-en-1", "people-en-1", "0" * 64, values, values)
+
+    def wrote(path: Path, gold: dict[str, object] | None) -> None:
+        declared = with_annotation(field, replace(alone, gold=gold))
+        pq.write_table(rows.cast(rows.schema.set(rows.schema.get_field_index("gender"), declared)), path)
+
+    wrote(one, {"labelled": 100})
+    for gold in (None, {"labelled": 200}):
+        wrote(two, gold)
+        assert read_annotation(unified(row_files([one, two]), ["gender"]).field("gender")) == alone
+        assert count_cells([one, two], layout_of_files([one, two], "gender")).total > 0
+    wrote(two, {"labelled": 100})
+    assert read_annotation(unified(row_files([one, two]), ["gender"]).field("gender")) == replace(
+        alone, gold={"labelled": 100}
+    )
 
 
 def test_a_column_that_is_null_in_one_file(tmp_path: Path) -> None:

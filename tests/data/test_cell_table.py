@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 import numpy as np
@@ -175,6 +176,47 @@ def test_files_that_are_none(tmp_path):
         CellTable.from_parquet(tmp_path / "rows.parquet")
     with pytest.raises(InputError, match="cannot be written"):
         from_mapping({("s",): 1}, FLAGS).to_parquet(tmp_path / "no" / "cells.parquet")
+
+
+def _damage(document, *path, value=...):
+    """Return the document with one entry changed, or (without a value) removed."""
+    inner = document
+    for key in path[:-1]:
+        inner = inner[key]
+    if value is ...:
+        del inner[path[-1]]
+    else:
+        inner[path[-1]] = value
+    return document
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda d: b"{", lambda d: b"[]", lambda d: b"null", lambda d: b"\xff", lambda d: b"[" * 100_000,
+        lambda d: _damage(d, "layout"), lambda d: _damage(d, "layout_id"), lambda d: _damage(d, "set_aside"),
+        lambda d: _damage(d, "more", value=1), lambda d: _damage(d, "layout", "more", value=1),
+        lambda d: _damage(d, "layout", value=[]), lambda d: _damage(d, "layout", value=None),
+        lambda d: _damage(d, "layout", "variables"), lambda d: _damage(d, "layout", "variables", value=3),
+        lambda d: _damage(d, "layout", "variables", value=[]), lambda d: _damage(d, "layout", "variables", value=[3]),
+        lambda d: _damage(d, "layout", "variables", 0, "more", value=1),
+        lambda d: _damage(d, "layout", "variables", 0, "name", value=3),
+        lambda d: _damage(d, "layout", "variables", 0, "kind", value="x"),
+        lambda d: _damage(d, "layout", "variables", 0, "values", value=3),
+        lambda d: _damage(d, "layout", "utility_bins", value="x"), lambda d: _damage(d, "layout_id", value=3),
+        lambda d: _damage(d, "set_aside", value=[1]), lambda d: _damage(d, "set_aside", "r", value="x"),
+        lambda d: _damage(d, "set_aside", "r", value=-1), lambda d: _damage(d, "set_aside", "r", value=None),
+        lambda d: _damage(d, "set_aside", "r", value=1.5),
+    ],
+)  # fmt: skip
+def test_damaged_files_are_said_to_be(tmp_path, damage):
+    table = from_mapping({("s",): 1}, FLAGS).to_arrow()
+    (name,) = table.schema.metadata
+    found = damage(json.loads(table.schema.metadata[name]))
+    text = found if isinstance(found, bytes) else json.dumps(found).encode()
+    pq.write_table(table.replace_schema_metadata({name: text}), tmp_path / "cells.parquet")
+    with pytest.raises(SchemaError, match=r"are damaged|is not the one it was written with"):
+        CellTable.from_parquet(tmp_path / "cells.parquet")
 
 
 def test_arrays_are_not_to_be_changed():

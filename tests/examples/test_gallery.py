@@ -20,7 +20,6 @@ FACES = pytest.mark.skipif(not (DATA / "fairface" / "labels.csv").is_file(), rea
 def script(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
 
-
     def module(name: str):
         if name == "m4_exposure":
             pytest.importorskip("torch")

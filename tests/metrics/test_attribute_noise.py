@@ -12,7 +12,14 @@ from statsmodels.stats.proportion import proportion_confint
 
 from equipoise.errors import InputError
 from equipoise.estimate import Estimate
-from equipoise.metrics.attribute_noise import attenuation, corrected_gap, label_noise, rogan_gladen
+from equipoise.metrics.attribute_noise import (
+    attenuation,
+    corrected_gap,
+    label_noise,
+    rogan_gladen,
+    weighted_association,
+    weighted_gaps,
+)
 from equipoise.stats import newcombe
 
 
@@ -149,3 +156,95 @@ def test_any_counts_give_a_number_or_a_reason(a: int, n: int, b: int, m: int, ga
         assert -1 <= factor.low <= factor.value <= factor.high <= 1
         assert found.low <= found.value <= found.high
         assert abs(found.value) >= abs(gap) - 1e-12
+
+
+def weighed(seed: int = 0, n: int = 400_000) -> tuple[np.ndarray, ...]:
+    """Return truth, answers (sens .85, spec .90), a label, and weights that remove its gap between the answers."""
+    rng = np.random.default_rng(seed)
+    s = rng.random(n) < 0.45
+    y = rng.random(n) < np.where(s, 0.5, 0.2)
+    read = np.where(s, rng.random(n) < 0.85, rng.random(n) >= 0.90)
+    w = np.zeros(n)
+    for one in (True, False):
+        for two in (True, False):
+            cell = (read == one) & (y == two)
+            w[cell] = (read == one).mean() * (y == two).mean() / cell.mean()  # Kamiran and Calders 2012
+    return s, read, y, w
+
+
+def table_of(read: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    cells = [[(y == label) & (read == side) for side in (True, False)] for label in (True, False)]
+    counts = np.array([[cell.sum() for cell in row] for row in cells], float)
+    return counts, np.array([[w[cell].mean() for cell in row] for row in cells])
+
+
+LABEL = np.array([[True], [False]])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_weights_made_of_answers_leave_a_gap_that_the_factor_does_not_see(seed: int) -> None:
+    s, read, y, w = weighed(seed)
+
+    def gap(group: np.ndarray) -> float:
+        return float(np.average(y[group], weights=w[group]) - np.average(y[~group], weights=w[~group]))
+
+    assert gap(read) == pytest.approx(0, abs=1e-12)  # and divided by any factor it stays 0
+    assert gap(s) == pytest.approx(0.138, abs=0.004)
+    counts, weights = table_of(read, y, w)
+    assert weighted_gaps(counts, weights, LABEL, 0.85, 0.90)[0] == pytest.approx(gap(s), abs=0.004)
+    found = weighted_association(counts, weights, LABEL, exact(0.85), exact(0.90))
+    assert (found.value, found.status) == (pytest.approx(abs(gap(s)), abs=0.004), "ok")
+    assert (found.low, found.high) == (found.value, found.value)
+
+
+def test_with_equal_weights_it_is_the_factor_that_sens_and_spec_imply() -> None:
+    s, read, y, w = weighed()
+    counts, _ = table_of(read, y, w)
+    share = (counts[:, 0].sum() / counts.sum() + 0.9 - 1) / 0.75
+    ppv = 0.85 * share / (0.85 * share + 0.1 * (1 - share))
+    npv = 0.9 * (1 - share) / (0.9 * (1 - share) + 0.15 * share)
+    seen = y[read].mean() - y[~read].mean()
+    assert weighted_gaps(counts, np.ones((2, 2)), LABEL, 0.85, 0.9)[0] == pytest.approx(
+        seen / (ppv + npv - 1), rel=1e-9
+    )
+    assert s.mean() == pytest.approx(share, abs=0.004)
+
+
+def test_without_errors_it_is_the_weighted_gap_of_each_label() -> None:
+    counts = np.array([[10, 4], [5, 5], [2, 8]])
+    weights = np.array([[0.5, 1.0], [1.0, 0.2], [0.1, 1.0]])
+    labels = np.array([[1, 0], [1, 1], [0, 1]], bool)
+    mass = counts * weights
+    expected = (labels.T @ mass[:, 0]) / mass[:, 0].sum() - (labels.T @ mass[:, 1]) / mass[:, 1].sum()
+    assert weighted_gaps(counts, weights, labels, 1, 1) == pytest.approx(expected)
+    assert weighted_association(counts, weights, labels, exact(1), exact(1)).value == pytest.approx(
+        np.abs(expected).max()
+    )
+
+
+def test_the_interval_of_a_weighted_association_is_that_of_its_error_and_covers() -> None:
+    _, read, y, w = weighed()
+    counts, weights = table_of(read, y, w)
+    true = weighted_association(counts, weights, LABEL, exact(0.85), exact(0.9)).value
+    rng = np.random.default_rng(2)
+    hits = 0
+    for _ in range(300):
+        found = weighted_association(
+            counts, weights, LABEL, share(rng.binomial(300, 0.85), 300), share(rng.binomial(300, 0.9), 300)
+        )
+        hits += found.low <= true <= found.high
+    assert hits / 300 > 0.92
+
+
+def test_a_weighted_association_that_cannot_be_told_says_why() -> None:
+    counts, weights = np.array([[1, 99], [50, 50]]), np.ones((2, 2))
+    found = weighted_association(counts, weights, LABEL, share(90, 100), share(80, 100))
+    assert found.status == "weak"
+    assert "1 of 1 labels do not fit" in found.reason
+    assert weighted_association(counts, weights, LABEL, share(11, 20), share(10, 20)).status == "not_estimable"
+    none = weighted_association(counts, np.array([[0, 0], [0, 0]]), LABEL, exact(0.9), exact(0.8))
+    assert (none.status, none.reason) == ("not_estimable", "no weight of a group is left")
+    with pytest.raises(InputError, match="sens \\+ spec is 1"):
+        weighted_gaps(counts, weights, LABEL, 0.5, 0.5)
+    with pytest.raises(InputError, match="have shapes"):
+        weighted_gaps(counts, weights[:1], LABEL, 0.9, 0.9)

@@ -133,9 +133,7 @@ def test_gaps_are_newcombes_and_rates_are_wilsons(people):
         assert (signed.low, signed.high) == pytest.approx((low, high), abs=1e-9)
         assert size.value == pytest.approx(abs(signed.value))
         assert size.high == pytest.approx(max(abs(low), abs(high)), abs=1e-9)
-        assert size.low == pytest.approx(
-            0 if low <= 0 <= high or size.p > 0.025 else min(abs(low), abs(high)), abs=1e-9
-        )
+        assert size.low == pytest.approx(0 if low <= 0 <= high or size.p > 0.05 else min(abs(low), abs(high)), abs=1e-9)
         assert size.null_value == pytest.approx(expected_gap(*n, rate=sum((x1, x2)) / sum(n)), rel=0.05)
         for g, count in enumerate((x1, x2)):
             rate = found.rates[i][g]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from equipoise.errors import InputError, MissingFileError, UnknownNameError
+from equipoise.models.checkpoint import Checkpoint
 from equipoise.models.preprocessing import (
     NAMED,
     Preprocessing,
@@ -294,3 +296,17 @@ def test_missing_files(tmp_path):
         read_preprocessing(tmp_path / "a.json")
     with pytest.raises(MissingFileError, match="preprocessor_config"):
         read_preprocessing(tmp_path)
+
+
+def test_a_folder_with_the_name_of_a_preprocessing_is_read_as_a_folder(tmp_path, monkeypatch):
+    own = {"image_processor_type": "CLIPImageProcessor", "do_resize": True, "size": {"shortest_edge": 96}, "do_center_crop": True,
+           "crop_size": {"height": 96, "width": 96}, "do_normalize": True, "image_mean": [0.1, 0.2, 0.3],
+           "image_std": [0.4, 0.5, 0.6], "do_rescale": True, "rescale_factor": 1 / 255, "resample": 3, "do_convert_rgb": True}  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    Path("clip").mkdir()
+    Path("clip", "preprocessor_config.json").write_text(json.dumps(own))
+    for found in (read_preprocessing(Path("clip")), Checkpoint(Path("clip"), "clip", {}, ()).preprocessing()):
+        assert (found.size, found.mean) == ((96, 96), (0.1, 0.2, 0.3))
+    assert read_preprocessing("clip") == NAMED["clip"]
+    assert read_preprocessing("./clip").mean == (0.1, 0.2, 0.3)
+    assert read_preprocessing(Path("siglip")) == NAMED["siglip"]

@@ -17,6 +17,7 @@ from equipoise.data.layout_of import layout_of
 from equipoise.mitigate.data.m4 import M4
 from equipoise.report.balance_terminal import balance_lines, summary_of
 from equipoise.report.html import render
+from equipoise.report.numbers import number
 from equipoise.report.terminal import summary
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -105,6 +106,40 @@ def test_the_numbers_are_those_of_the_ledger(balanced, page):
     assert prices is not None
     named = re.findall(r'<th scope="row">([^<]*)', prices[0])
     assert [name.removesuffix(" (proxy)") for name in named] == [row.name for row in m4.report_.active[:15]]
+    shown = re.findall(r'<td class="num">([^<]*)</td><td>', prices[0])
+    assert shown == [number(row.price) for row in m4.report_.active[:15]]
+
+
+def test_exempt_labels_stand_apart(balanced, page):
+    rows = [row for row in balanced[0].ledger.to_pylist() if row["family"] == "exempt" and row["gated"]]
+    assert {row["metric"] for row in rows} == {"ab", "share_error"}
+    assert "not balanced: these labels were exempt" in plain(page)
+    assert "labels that were exempt" in plain(page)
+
+
+def test_labels_without_a_row_are_counted():
+    rows = table()
+    words = {f"w{i}": pa.array(np.zeros(rows.num_rows, bool)) for i in range(12)}
+    for name, column in words.items():
+        rows = rows.append_column(name, column)
+    m4 = M4("gender", ["job", *words], shares={"gender": {"woman": 0.5, "man": 0.5}})
+    cells = CellTable.from_batches([rows], layout_of(rows, ["gender"], ["job", *words]))
+    text = plain(render(compare_cells(cells, None, m4.fit(cells), controls=False)))
+    assert re.search(r"12 declared labels have no row: (w\d+, ){9}w\d+, and 2 more\.", text)
+
+
+def test_weights_above_one_are_no_shares_of_rows():
+    cells = CellTable.from_batches([table()], layout_of(table(), ["gender"], ["job"]))
+    options = {"keep": 1.0, "cap": 10.0, "shares": {"gender": {"woman": 0.5, "man": 0.5}}}
+    ledger = compare_cells(cells, None, M4("gender", ["job"], **options).fit(cells), controls=False)
+    text = plain(render(ledger))
+    assert "Mean weight by label and group: least of" in text
+    assert "The mean weight of gender=man" in text
+    assert "The mean weight of job=" in text
+    for words in ("Kept: ", "Least is kept", "least is kept", "rows that the weights take away"):
+        assert words not in text
+    kept = [row for row in ledger.ledger.to_pylist() if row["metric"] == "retention" and row["gated"]]
+    assert [row["change"] for row in kept] == [0.0]
 
 
 def test_names_from_the_data_are_text():
@@ -176,6 +211,8 @@ def test_in_a_browser_nothing_is_sent_for_nor_sticks_out(browser, page, tmp_path
     assert said == []
     assert [url for url in asked if url not in (file.as_uri(), "data:,")] == []
     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    cue = "getComputedStyle(document.querySelector('[aria-label=\"Rows kept by label\"]')).backgroundAttachment"
+    assert tab.evaluate(cue) == "local, local, scroll, scroll"
     smallest = "Math.min(...[...document.querySelectorAll('p, td, th, svg text')].map(e => parseFloat(getComputedStyle(e).fontSize)))"
     assert tab.evaluate(smallest) >= 12
     tab.close()

@@ -78,8 +78,15 @@ def test_the_interval_bar_is_drawn_in_units_of_the_margin():
     assert interval_bar(0.1, None, None, None) == ""
     assert interval_bar(None, None, None, 0.1) == ""
     beyond = interval_bar(9.0, 8.0, 10.0, 0.1)
-    assert "<circle" not in beyond
+    (dot,) = x_of(beyond, "circle")
+    assert 64 + (64 - band_left) < dot < 128
     assert "<path" in beyond
+    exact = interval_bar(-0.135, None, None, 0.02)
+    (dot,) = x_of(exact, "circle")
+    assert 0 < dot < band_left
+    assert exact.count("<path") == 1
+    assert '<span class="unseen">6.75 margins below none, beyond the edge</span>' in exact
+    assert "unseen" not in bar
 
 
 def test_the_pair_bar_has_one_axis_from_zero():

@@ -24,7 +24,8 @@ import pyarrow.compute as pc
 
 from equipoise.data.annotated import read_annotation
 from equipoise.errors import InputError, MissingColumnError, OutputExistsError, did_you_mean, listed
-from equipoise.store.atomic import atomic_write
+from equipoise.store.atomic import atomic_write, remove_stale
+from equipoise.store.inputs import refuse_inputs
 
 GOLD = "gold_"
 """What the columns to fill in begin with."""
@@ -200,8 +201,10 @@ def ids_of(rows: pa.Table, column: str | None, start: int = 0) -> list[str]:
     return found
 
 
-def check_sheet(path: str | Path, *, overwrite: bool = False) -> None:
-    """Refuse a sheet that is there: it may have been filled in. One with labels is not replaced even with ``overwrite``.
+def check_sheet(path: str | Path, *, overwrite: bool = False, inputs: Iterable[str | Path | None] = ()) -> None:
+    """Refuse a sheet that is there: it may have been filled in.
+
+    One with labels, one of the ``inputs``, and what is no sheet are not replaced even with ``overwrite``.
 
     Raises
     ------
@@ -210,12 +213,17 @@ def check_sheet(path: str | Path, *, overwrite: bool = False) -> None:
     path = Path(path)
     if path.suffix.lower() != ".csv":
         raise InputError(f"The sheet '{path}' is to be CSV.", "Give a name that ends in .csv.", value=str(path))
+    refuse_inputs(path, inputs, "--sheet")
     if path.exists():
         if not overwrite:
             raise OutputExistsError(
                 f"There is a sheet '{path}' already.", "Choose another name, or read it with --gold.", value=str(path)
             )
-        if _filled(path):
+        if (labels := _filled(path)) is None:
+            raise OutputExistsError(
+                f"'{path}' is in the way, and no sheet to fill in.", "Choose another name.", value=str(path)
+            )
+        if labels:
             raise OutputExistsError(
                 f"The sheet '{path}' has labels in it.",
                 "Move it away first; labels are not overwritten.",
@@ -227,6 +235,7 @@ def write_sheet(sheet: pa.Table, path: str | Path, *, overwrite: bool = False) -
     """Write a sheet as CSV, after :func:`check_sheet`."""
     path = Path(path)
     check_sheet(path, overwrite=overwrite)
+    remove_stale(path)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(sheet.column_names)
@@ -246,13 +255,17 @@ def _escaped(cell: Any) -> str:
     return f"'{text}" if text.lstrip("'").startswith(FORMULA) else text
 
 
-def _filled(path: Path) -> bool:
+def _filled(path: Path) -> bool | None:
+    """Return whether a sheet has labels; None for what is no sheet of ours."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
-            return any((row.get(name) or "").strip() for row in rows for name in row if str(name).startswith(GOLD))
+            names = [name for name in rows.fieldnames or () if name.startswith(GOLD)]
+            if "row_id" not in (rows.fieldnames or ()) or not names:
+                return None
+            return any((row.get(name) or "").strip() for row in rows for name in names)
     except (OSError, UnicodeDecodeError, csv.Error):
-        return True  # whatever it is, it is no empty sheet of ours
+        return None
 
 
 def _text(values: pa.ChunkedArray) -> list[str]:

@@ -287,11 +287,15 @@ def lines_of(name: str, error: ColumnError) -> list[str]:
         if value == ABSTAIN and tag.fp and not tag.tp + tag.fn:
             lines.append(f"  {value}: {tag.fp} labelled rows have no answer, all of them have a truth")
         elif tag.tp + tag.fp + tag.fn:
-            lines.append(f"  {value}: precision {tag.precision}, recall {tag.recall}")
+            lines.append(
+                f"  {value}: precision {tag.precision} ({tag.tp + tag.fp} labelled rows were called so), "
+                f"recall {tag.recall} ({tag.tp + tag.fn} are)"
+            )
     if error.groups:
         lines.append("  of rows whose answer and truth are both a group:")
         lines += [
-            f"    {group}: PPV {tag.precision}, NPV {tag.npv}, sensitivity {tag.recall}, specificity {tag.specificity}"
+            f"    {group}: PPV {tag.precision}, NPV {tag.npv}, sensitivity {tag.recall}, specificity {tag.specificity} "
+            f"({tag.tp + tag.fn} labelled rows are, {tag.fp + tag.tn} are not)"
             for group, tag in error.groups.items()
         ]
     for attribute, groups in error.by.items():

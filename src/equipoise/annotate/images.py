@@ -127,9 +127,26 @@ class ImageTags:
             band, reached = band_for(self.margin[places][own], right, weights[own], precision)
             bands[value] = band
             if reached < precision:
-                seen = f"at most {reached:.2f} of the labelled rows" if own.any() else "no labelled row was answered so"
-                notes.append(f"'{value}' does not reach a precision of {precision:g} ({seen}): it keeps no margin.")
+                notes.append(_unfiltered(value, right, weights[own], reached, precision))
         return replace(self, bands=bands, notes=(*self.notes, *notes))
+
+
+def _unfiltered(
+    value: str, right: NDArray[np.float64], weight: NDArray[np.float64], reached: float, precision: float
+) -> str:
+    """Return why every answer of a value was kept, and how precise they are."""
+    n = right.size
+    start = f"All answers '{value}' were kept, sure or not: "
+    if not n:
+        return (
+            f"{start}no row that was labelled to choose the margins has that answer, so their precision is not known."
+        )
+    share = float((right * weight).sum() / weight.sum())
+    told = f"{share:.2f} of them are right ({int(right.sum())} of the {n} labelled rows that choose)"
+    if n < LEAST:
+        return f"{start}{told}; {LEAST} such rows or more are needed to ask for a precision of {precision:g}."
+    best = f", and of the surest at most {reached:.2f}" if reached > share + 0.005 else ""
+    return f"{start}{told}{best}, where {precision:g} was asked for."
 
 
 def band_for(

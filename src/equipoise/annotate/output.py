@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,15 +11,16 @@ import pyarrow as pa
 
 from equipoise.data.tables import PARQUET
 from equipoise.errors import InputError, LockedError, OutputExistsError
-from equipoise.store.atomic import PARTIAL, unwritable
+from equipoise.store.atomic import remove_stale, unwritable
 from equipoise.store.files import differences
+from equipoise.store.inputs import refuse_inputs
 
 RUN = b"equipoise.run"
 """Key of the file's metadata: what decided it, as JSON."""
 
 
-def check_path(out: Path, table: Path) -> None:
-    """Refuse an output that is no Parquet, is the table itself or a part of it, or what no annotation wrote.
+def check_path(out: Path, table: Path, inputs: Iterable[str | Path | None] = ()) -> None:
+    """Refuse an output that is no Parquet, is the table or another input, or what no annotation wrote.
 
     Raises
     ------
@@ -27,8 +28,7 @@ def check_path(out: Path, table: Path) -> None:
     """
     if out.suffix.lower() not in PARQUET:
         raise InputError(f"'{out}' is to hold Parquet.", "Give --out a name that ends in .parquet.", value=str(out))
-    if out.resolve() == table.resolve() or table.resolve() in out.resolve().parents:
-        raise InputError(f"'{out}' is the table itself, or a part of it.", "Name another output.", value=str(out))
+    refuse_inputs(out, (table, *inputs), "--out")
     if not out.exists():
         return
     if out.is_dir():
@@ -79,8 +79,7 @@ def claimed(out: Path) -> Iterator[None]:
     except OSError as error:
         raise unwritable(out, error) from error
     try:
-        for partial in out.parent.glob(f".{out.name}.*{PARTIAL}"):
-            partial.unlink(missing_ok=True)
+        remove_stale(out, held=True)
         yield
     finally:
         path.unlink(missing_ok=True)

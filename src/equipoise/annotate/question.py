@@ -38,7 +38,7 @@ class Question:
     values : tuple of str
         The answers.
     groups : tuple of str
-        Those that shares are wanted for; ``none`` is no group.
+        Two or more that shares are wanted for; ``none`` is no group where there are two others.
     prompts : dict of str to tuple of str
         Words for each answer; empty where a classifier answers.
     templates : tuple of str
@@ -64,6 +64,24 @@ class Question:
                 f"'{strange[0]}' is a group and no answer of '{self.name}'.{did_you_mean(strange[0], self.values)}",
                 f"Its answers: {listed(self.values)}.", value=strange[0],
             )  # fmt: skip
+        if len(self.groups) < 2 or len(set(self.groups)) < len(self.groups):
+            raise InputError(
+                f"The groups of '{self.name}' are {listed(self.groups) or 'none'}: shares are of two or more, each named once.",
+                f"Name them (groups = ...) among its answers: {listed(self.values)}.", value=self.groups,
+            )  # fmt: skip
+        if not self.abstain.strip() or self.abstain in self.values:
+            raise InputError(
+                f"'{self.abstain}' is an answer of '{self.name}' and what it says where there is none."
+                if self.abstain in self.values else f"'{self.name}' says nothing where there is no answer.",
+                "Choose another word for 'abstain'.", value=self.abstain,
+            )  # fmt: skip
+        worded: dict[frozenset[str], str] = {}
+        for value, prompts in self.prompts.items():
+            if prompts and (other := worded.setdefault(frozenset(prompts), value)) != value:
+                raise InputError(
+                    f"'{other}' and '{value}' of '{self.name}' have the same prompts: no picture would be nearer to one of them.",
+                    "Give each answer words of its own.", value=value,
+                )  # fmt: skip
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -206,7 +224,8 @@ def _checked(data: Mapping[str, Any], path: Path) -> Question:
             "See the shipped questions.",
             value=str(path),
         )
-    groups = data.get("groups", [value for value in data["values"] if value != "none"])
+    own = [value for value in data["values"] if value != "none"]
+    groups = data.get("groups", own if len(own) > 1 else data["values"])
     return Question(
         texts[0], texts[1], tuple(data["values"]), tuple(groups),
         {value: tuple(words) for value, words in prompts.items()}, tuple(lists[2]), texts[2],

@@ -19,6 +19,8 @@ from equipoise.errors import InputError, MissingColumnError, VocabularyError, di
 
 NONE = "none"
 """What a person writes where a row has none of the tags."""
+LEAST, MOST = 1e-9, 1e15
+"""Rows that a drawn one can stand for; shares, as some programs give, are numbers too."""
 BETWEEN = ";"
 """What stands between several tags."""
 
@@ -66,9 +68,9 @@ def read_sheet(path: str | Path) -> Sheet:
     represents, stratum = np.ones(raw.num_rows), np.ones(raw.num_rows, np.int64)
     if weighed:
         represents = column("represents").numbers(least=0.0)
-        if (bad := ~(represents > 0)).any():
+        if (bad := ~((represents >= LEAST) & (represents <= MOST))).any():
             raise InputError(
-                f"'represents' is not above 0 in {column('represents').where(bad)}.",
+                f"'represents' is {represents[bad][0]:g} in {column('represents').where(bad)}, which is no number of rows.",
                 "Leave the columns that were drawn as they are.",
             )
         names = column("stratum").text().to_pylist()

@@ -21,9 +21,11 @@ from equipoise.annotate.lexicon import Lexicon
 from equipoise.annotate.output import RUN, check_output, check_path, claimed
 from equipoise.annotate.tagging import TagTable, tag_captions
 from equipoise.annotate.tally import Tally
+from equipoise.data.annotated import read_annotation
 from equipoise.data.batch_files import is_text, row_files
 from equipoise.data.cell_stream import located
 from equipoise.data.checksums import sha256_of
+from equipoise.data.csv_file import repeated_column
 from equipoise.data.tables import PARQUET, open_table
 from equipoise.errors import InputError, MissingColumnError, did_you_mean, listed
 from equipoise.progress import advance
@@ -72,6 +74,8 @@ class AnnotatedTable:
             schema = files[0].schema
             self.inputs = {file.path.name: sha256_of(file.path) for file in files}
         self.names = list(schema.names)
+        if twice := next((name for name in self.names if self.names.count(name) > 1), None):
+            raise repeated_column(twice, f"'{self.path}'")
         self.check_columns([name for name in (caption, id) if name is not None])
         if caption is not None and not is_text(schema.field(caption).type):
             raise InputError(
@@ -79,8 +83,11 @@ class AnnotatedTable:
                 value=caption,
             )  # fmt: skip
         if taken := [entry.name for entry in self.fields() if entry.name in self.names]:
+            annotated = read_annotation(schema.field(taken[0])) is not None
             raise InputError(
-                f"The table has a column '{taken[0]}' already.", "Remove or rename it, or annotate the table without it.",
+                f"The table has a column '{taken[0]}' already" + (": it was annotated." if annotated else "."),
+                "Name the table that was annotated, not what was written: a sheet (--gold) is read back against that table "
+                "too." if annotated else "Remove or rename it, or annotate the table without it.",
                 value=taken[0],
             )  # fmt: skip
 

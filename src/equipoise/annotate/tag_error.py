@@ -115,7 +115,8 @@ def _found(
     n, right = int(true.sum()), int((said & true).sum())
     if not n:
         return Estimate.without("not_estimable", none, level=level)
-    if _alike(weight):
+    if _alike(weight) or said.all() or not said.any():
+        # of one side no row was labelled, so that no stratum of it tells how many rows it may have
         low, high = wilson(right, n, level)
         return _estimate(right / n, low, high, level, n, right, n)
     hit, hit_low, hit_high = _total(said, true, weight, stratum, level)
@@ -152,7 +153,8 @@ def _ratio_limits(
     cross = one * two
     a, b = one_low * (2 * one - one_low), two_high * (2 * two - two_high)
     c, d = one_high * (2 * one - one_high), two_low * (2 * two - two_low)
-    low = a / (cross + math.sqrt(max(cross * cross - a * b, 0))) if a > 0 else 0.0
+    under = cross + math.sqrt(max(cross * cross - a * b, 0))
+    low = 0.0 if a <= 0 else a / under if under > 0 else math.inf
     high = (cross + math.sqrt(max(cross * cross - c * d, 0))) / d if d > 0 else math.inf
     return low, high
 
@@ -165,6 +167,7 @@ def _estimate(
     value: float, low: Any, high: Any, level: float, n: int, numerator: float, denominator: float
 ) -> Estimate:
     status: Status = "weak" if n < FEW else "ok"
+    value = min(max(value, 0.0), 1.0)  # a weighted mean of ones may round above 1
     low, high = max(float(low), 0.0), min(float(high), 1.0)
     return Estimate(
         value, min(low, value), max(high, value), level=level, n=n, numerator=numerator, denominator=denominator,

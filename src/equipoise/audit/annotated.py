@@ -2,7 +2,8 @@
 
 Labelled rows (the gold of a column) tell how often the annotator is right. Errors that do not depend on what is measured
 shrink a gap between two groups by PPV + NPV - 1 (:mod:`equipoise.metrics.attribute_noise`); the audit says by how much, and
-what the gap would be without them. The numbers of its table stay what was observed.
+what the gap would be without them; of rows with weights :mod:`equipoise.audit.weighted_noise` tells. The numbers of its
+table stay what was observed.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def annotations_of(schema: pa.Schema, keys: Iterable[str]) -> dict[str, Annotati
     found: dict[str, Annotation] = {}
     for key in keys:
         for part in (key,) if key in schema.names else key.split(SEPARATOR):
-            for column in (part, f"{part}_text", f"{part}_image"):
+            for column in (part,) if part in schema.names else (f"{part}_text", f"{part}_image"):
                 if column in schema.names and (annotation := read_annotation(schema.field(column))) is not None:
                     found[column] = annotation
     return found
@@ -90,7 +91,7 @@ def sentence(column: str, annotation: Annotation) -> str:
     else:
         who = f"was read from captions by {annotation.list}"
     if annotation.gold is None:
-        return f"'{column}' {who}; {UNKNOWN}: no row was labelled by hand."
+        return f"'{column}' {who}; {UNKNOWN}: no labelled rows tell it."
     shares = _shares(annotation)
     labelled = annotation.gold.get("labelled", 0)
     if shares is None:
@@ -100,7 +101,7 @@ def sentence(column: str, annotation: Annotation) -> str:
     factor = attenuation(*shares)
     if not factor.has_value:
         return f"{said}; {factor.reason}."
-    return f"{said}. Errors that do not depend on what is measured leave {factor} of a gap between {one} and {two}."
+    return f"{said}. Errors that do not depend on what is measured leave {factor} of a gap between {one} and {two} (without weights)."
 
 
 def notes_on(
@@ -133,14 +134,8 @@ def corrected(described: Mapping[str, Any], estimates: pa.Table) -> list[str]:
 
 
 def _corrected(column: str, factor: Estimate, estimates: pa.Table) -> list[str]:
-    wanted = ("metric", "attribute", "group", "query", "arm", "value", "low", "high", "n", "status")
     found = []
-    for row in estimates.select(list(wanted)).to_pylist():
-        named = row["attribute"] in (column, column.rpartition("_")[0])
-        if not named or row["metric"] not in SCALED or row["group"] or row["query"] or row["arm"] != "main":
-            continue
-        if row["value"] is None:
-            continue
+    for row in rows_of(column, estimates):
         exact = row["status"] == "exact"
         limits = (row["value"], row["value"]) if exact else (row["low"], row["high"])
         if None in limits:
@@ -150,6 +145,21 @@ def _corrected(column: str, factor: Estimate, estimates: pa.Table) -> list[str]:
             f"{row['metric']} by '{column}' is {seen} as observed, about {corrected_gap(seen, factor)} without such errors."
         )
     return found
+
+
+def rows_of(column: str, estimates: pa.Table) -> list[dict[str, Any]]:
+    """Return the rows of an audit's table that are a gap between the groups of an annotated column, over all queries."""
+    wanted = ["metric", "family", "attribute", "group", "query", "arm", "value", "low", "high", "n", "status"]
+    return [
+        row
+        for row in estimates.select(wanted).to_pylist()
+        if row["attribute"] in (column, column.rpartition("_")[0])
+        and row["metric"] in SCALED
+        and not row["group"]
+        and not row["query"]
+        and row["arm"] == "main"
+        and row["value"] is not None
+    ]
 
 
 def _shares(annotation: Annotation) -> tuple[Estimate, Estimate] | None:

@@ -5,15 +5,17 @@ Every number is exact of the rows at hand: there is no interval, because nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import ArrayLike
 
 from equipoise.audit.annotated import corrected
-from equipoise.audit.measure_cells import CellMeasures, Wanted
+from equipoise.audit.measure_cells import EXEMPT, CellMeasures, Wanted
 from equipoise.audit.result import Audit, Settings
+from equipoise.audit.weighted_noise import corrected_weighted
 from equipoise.data.cell_groups import group_names, label_names, parts_of
 from equipoise.data.cell_table import CellTable
 from equipoise.data.groups import Attribute, Vocabulary
@@ -29,6 +31,7 @@ def audit_cells(
     *,
     by: str | Sequence[str] | None = None,
     targets: Wanted | None = None,
+    exempt: Collection[tuple[str, str]] = (),
     arms: Mapping[str, ArrayLike] | None = None,
     mitigation: Mapping[str, Any] | None = None,
     vocabulary: Vocabulary | None = None,
@@ -49,6 +52,9 @@ def audit_cells(
         Attributes and intersections; what ``targets`` balances, then every other attribute of the layout, when None.
     targets : Targets, optional
         What is balanced, with its wanted shares; equal shares otherwise.
+    exempt : collection of (attribute, label)
+        What of ``targets`` was left out of the balance: rows of the family ``exempt``, apart from what was balanced. An
+        empty label stands for all rows.
     arms : mapping of str to (C,) weights, optional
         Controls to measure beside ``weights``.
     mitigation : mapping, optional
@@ -63,7 +69,8 @@ def audit_cells(
     Returns
     -------
     Audit
-        Rows of the families ``data`` (labels), ``proxies`` and ``pairs`` (how much one attribute depends on another).
+        Rows of the families ``data`` (labels), ``proxies``, ``exempt`` and ``pairs`` (how much one attribute depends on
+        another).
 
     Raises
     ------
@@ -81,11 +88,16 @@ def audit_cells(
         proxy = dict.fromkeys(label_names(cells.layout, ("proxy",)), True)
     else:
         proxy = {name: is_proxy for name, is_proxy in zip(targets.labels, targets.proxies, strict=True) if is_proxy}
-    table = CellMeasures(evidence, keys, tuple(labels), proxy, targets, seed)
+    table = CellMeasures(evidence, keys, tuple(labels), proxy, targets, seed, exempt)
     table.measure()
     reasons = {reason: count for reason, count in cells.set_aside.items() if count}
     estimates = table.rows.table()
-    notes = [*notes, *corrected((parameters or {}).get("annotations") or {}, estimates)]
+    annotated = (parameters or {}).get("annotations") or {}
+    balanced = estimates.filter(pc.field("family") != EXEMPT)
+    if weights is None:
+        notes = [*notes, *corrected(annotated, balanced)]
+    else:
+        notes = [*notes, *corrected_weighted(annotated, table, balanced)]
     document = AuditDocument(
         source="data",
         parameters={
@@ -94,6 +106,7 @@ def audit_cells(
             "labels": [name for name in labels if name not in proxy],
             "proxies": [*proxy],
             "wanted": table.wanted_shares(),
+            "exempt": sorted(map(list, exempt)),
             "lists": cells.layout.lists,
             "layout_id": cells.layout.id,
             "cells": len(cells),

@@ -39,13 +39,7 @@ def audit_embeddings(
     asked = _queries(queries, data.vocabulary, like)
     if len(data) == 0:
         raise InputError("There are no rows to audit.", "Check --rows and the quarantine of the store.")
-    k = settings.k if settings.k is not None else default_k(len(data))
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= len(data):
-        raise InputError(
-            f"k is {k!r}, and there are {len(data)} rows.",
-            f"Give a whole number from 1 to {len(data)} (default {default_k(len(data))}).",
-            value=k,
-        )
+    k = checked_k(settings.k, len(data))
     arms: dict[str, EmbeddingMitigation | None] = {"main": mitigation}
     if mitigation is not None:
         for control in mitigation.controls():
@@ -92,6 +86,18 @@ def audit_embeddings(
     return Audit(estimates, document, evidence)
 
 
+def checked_k(k: int | None, n: int) -> int:
+    """Return how many rows are in the top of a search of ``n``; InputError where there are not so many."""
+    k = k if k is not None else default_k(n)
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= n:
+        raise InputError(
+            f"k is {k!r}, and there are {n} rows.",
+            f"Give a whole number from 1 to {n} (default {default_k(n)}).",
+            value=k,
+        )
+    return k
+
+
 def arm_name(mitigation: Any) -> str:
     """Return the name of a control's arm: its registry name with underscores."""
     return mitigation.name.replace("-", "_")
@@ -101,6 +107,7 @@ def make_plan(queries: tuple[Query, ...], settings: Settings, vocabulary: Vocabu
     """Resolve metric names and return what is measured on every arm."""
     ranked: list[Metric] = []
     words: list[Metric] = []
+    lacking: dict[str, tuple[str, str]] = {}
     for metric in (METRICS.load(name)() for name in settings.metrics or DEFAULT):
         descriptor = metric.descriptor
         kinds = {"top": ranked, "moments": ranked, "pairs": words, "preferences": words}
@@ -111,18 +118,19 @@ def make_plan(queries: tuple[Query, ...], settings: Settings, vocabulary: Vocabu
                 value=descriptor.name,
             )
         if descriptor.evidence == "pairs" and not word_pairs(queries):
-            raise InputError(
+            lacking[descriptor.name] = (
                 f"'{descriptor.name}' needs queries in pairs: two of a family with a label that no other has.",
                 "Add the built-in list 'association-pairs', or name each pair in the column 'label'.",
-                value=descriptor.name,
             )
         if descriptor.evidence == "preferences" and not word_sets(queries):
-            raise InputError(
+            lacking[descriptor.name] = (
                 f"'{descriptor.name}' needs queries that name the groups of an attribute, in sets of one label.",
                 "Add the built-in list 'representation-prompts', or name 'explicit' and 'label' in a list of your own.",
-                value=descriptor.name,
             )
         kinds[descriptor.evidence].append(metric)
+    if lacking:
+        what, remedy = (" ".join(texts) for texts in zip(*lacking.values(), strict=True))
+        raise InputError(what, remedy, value=next(iter(lacking)) if len(lacking) == 1 else list(lacking))
     return Plan(
         queries, settings.by, tuple(ranked), vocabulary, settings.bootstrap, settings.level, settings.seed, tuple(words)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations, product
 from typing import Any, Protocol
 
@@ -15,8 +15,8 @@ from equipoise.metrics.balance_data import GROUP_METRICS, WEIGHT_METRICS, GroupS
 from equipoise.metrics.engines.rows import EstimateRows
 from equipoise.store.cell_evidence import CellEvidence
 
-DATA, PROXIES, PAIRS = "data", "proxies", "pairs"
-"""Families of rows: labels, proxies of labels, and pairs of attributes."""
+DATA, PROXIES, PAIRS, EXEMPT = "data", "proxies", "pairs", "exempt"
+"""Families of rows: labels, proxies of labels, pairs of attributes, and what was left out of a balance."""
 
 
 ROUNDING = 1e-12
@@ -50,6 +50,7 @@ class CellMeasures:
         proxy: Mapping[str, bool],
         targets: Wanted | None,
         seed: int,
+        exempt: Collection[tuple[str, str]] = (),
     ) -> None:
         self.cells, self.layout = evidence.cells, evidence.cells.layout
         self.bits = self.cells.bits()
@@ -57,6 +58,7 @@ class CellMeasures:
         self.arms = list(evidence.weights)
         self.mass = np.stack([self.counts, *(self.counts * w for w in evidence.weights.values())])
         self.keys, self.labels, self.proxy, self.targets = keys, labels, proxy, targets
+        self.exempt = frozenset(exempt)
         self.modalities = ("", "")
         if targets is not None and targets.pairings != "any":
             self.modalities = tuple(targets.pairings.split("-"))
@@ -89,8 +91,8 @@ class CellMeasures:
         n = round(float(sums.rows[:, -1].sum()))
         common = {"attribute": key, "n": n}
         every = len(labels)
-        self._arms("rb", sums, **common, family=DATA)
-        for family, chosen in self._families(labels):
+        self._arms("rb", sums, **common, family=self._family(key, ""))
+        for family, chosen in self._families(labels, key):
             part = _labels(sums, [*chosen, every])
             self._arms("ab", part, **common, family=family)
             self._arms("share_error", part, **common, family=family)
@@ -98,15 +100,25 @@ class CellMeasures:
             self._groups(metric, key, sums, every, "", DATA)
         targeted = self.targets is not None and key in self.targets.keys
         for column, label in enumerate(labels):
-            family = PROXIES if label in self.proxy else DATA
+            family = self._family(key, label)
             self._main("ab", sums.only(column), **common, family=family, query=label)
             if targeted:
                 for metric in ("share", "share_deviation", "retention"):
                     self._groups(metric, key, sums, column, label, family)
 
-    def _families(self, labels: Sequence[str]) -> Iterable[tuple[str, list[int]]]:
-        for family, is_proxy in ((DATA, False), (PROXIES, True)):
-            if chosen := [i for i, label in enumerate(labels) if (label in self.proxy) == is_proxy]:
+    def labels_of(self, key: str, family: str) -> list[str]:
+        """Return the labels whose dependence on a key one family of rows is about."""
+        own = [label for label in self.labels if self._is_label_of(key, label)]
+        return [own[place] for name, chosen in self._families(own, key) if name == family for place in chosen]
+
+    def _family(self, key: str, label: str) -> str:
+        """Return the family of a label's rows under a key (no key: whatever was balanced)."""
+        return EXEMPT if (key, label) in self.exempt else PROXIES if label in self.proxy else DATA
+
+    def _families(self, labels: Sequence[str], key: str = "") -> Iterable[tuple[str, list[int]]]:
+        of = [self._family(key, label) for label in labels]
+        for family in (DATA, PROXIES, EXEMPT):
+            if chosen := [i for i, own in enumerate(of) if own == family]:
                 yield family, chosen
 
     def _pair(self, one: str, two: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from equipoise.cli.annotate_balanced import balanced, check_balanced
 from equipoise.cli.annotate_show import lines_of_counts, lines_of_error, lines_of_why, result_of
 from equipoise.cli.arguments import Items
 from equipoise.cli.common import Common, Outcome, Whole, existing, pairs, split
@@ -67,6 +68,12 @@ class Labelled:
     """The sheet, filled in: precision and recall are printed and travel with the columns."""
     by: Items = None
     """Columns by whose groups the error is told apart, as race; the sheet is drawn from each of their groups too."""
+    weights: str | None = None
+    """With --gold, of the table that balance wrote: column of its weights, as m4_weight. RB and AB are measured on the labels that people gave."""
+    labels: Items = None
+    """With --weights: labels of the AB, as occupation; as written in the sheet, else those of the table. All of the sheet unless given."""
+    shares: Path | None = None
+    """With --weights: TOML file of the wanted shares, as for balance; equal shares unless given."""
 
 
 def annotate(
@@ -101,11 +108,21 @@ def annotate(
     """
     common, asked, labelled = common or Common(), asked or Asked(), labelled or Labelled()
     existing(table, "table")
+    check_balanced(
+        labelled, {"caption": caption, "out": out, "why": why, "encoder": asked.encoder, "model": asked.model}
+    )
+    if labelled.weights is not None:
+        return balanced(table, id, labelled, common)
     _check(caption, lexicon, asked, labelled)
     from equipoise.annotate.table_file import AnnotatedTable, check_path
 
+    inputs = _inputs(table, lexicon, asked, labelled, common)
     if out is not None:
-        check_path(out, table)
+        check_path(out, table, inputs)
+    if labelled.sheet is not None:
+        from equipoise.annotate.draw import check_sheet
+
+        check_sheet(labelled.sheet, overwrite=common.overwrite, inputs=inputs)
     words = None
     if caption is not None:
         from equipoise.annotate.lexicon import load_lexicon
@@ -175,6 +192,13 @@ def _check(caption: str | None, lexicon: str | None, asked: Asked, labelled: Lab
         raise InputError("A sheet is drawn or read, not both at once.", "Leave out --draw and --sheet, or --gold.")
 
 
+def _inputs(table: Path, lexicon: str | None, asked: Asked, labelled: Labelled, common: Common) -> list[Path]:
+    """Return the files and folders that are read, which no output replaces."""
+    section = (asked.question or "").rpartition(".toml:")[0]
+    named = [lexicon, asked.question, f"{section}.toml" if section else None, asked.preprocess]
+    return [table, *(path for path in (labelled.gold, common.config) if path), *map(Path, filter(None, named))]
+
+
 def _answers(table: Path, id: str | None, asked: Asked, rules: PictureRules, common: Common) -> ImageTags:
     """Ask every picture."""
     from equipoise.annotate.images import annotate_images
@@ -235,9 +259,8 @@ def _gold(rows: AnnotatedTable, labelled: Labelled, asked: Asked, common: Common
 def _draw(rows: AnnotatedTable, labelled: Labelled, asked: Asked, common: Common) -> Draw | None:
     if labelled.draw is None or labelled.sheet is None:
         return None
-    from equipoise.annotate.draw import Draw, check_sheet
+    from equipoise.annotate.draw import Draw
 
-    check_sheet(labelled.sheet, overwrite=common.overwrite)
     show = [name for name in (rows.caption, asked.image) if name is not None]
     by = split(labelled.by)
     rows.check_columns(by)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from equipoise.cli.arguments import Items
+from equipoise.cli.balance_annotated import warn_annotated
 from equipoise.cli.balance_files import check_outputs
 from equipoise.cli.balance_options import Wanted, Written
 from equipoise.cli.balance_run import BalanceRun
-from equipoise.cli.balance_source import refuse_held_out
-from equipoise.cli.common import Common, Outcome, existing, pairs, split
+from equipoise.cli.common import Common, Outcome, existing, numbers, pairs, split
 from equipoise.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def balance(
     table: Path,
-    *,
+    *more: Path,
     attribute: Items = None,
     labels: Items = None,
     out: Path,
@@ -34,6 +34,7 @@ def balance(
     cells: bool = False,
     apply: Path | None = None,
     controls: bool = True,
+    margin: Items = None,
     engine: Literal["local", "ray"] = "local",
     wanted: Wanted | None = None,
     written: Written | None = None,
@@ -45,6 +46,8 @@ def balance(
     ----------
     table
         CSV, Parquet, a folder of Parquet files, or (with --cells) a table of cells that --cells-out wrote.
+    more
+        Further tables of cells: they add up.
     attribute
         Sensitive attributes to balance, as gender,race or gender:race.
     labels
@@ -62,32 +65,38 @@ def balance(
     vocabulary
         groups.toml: declared values of each attribute.
     cells
-        The table holds cells.
+        The table, or each file of a folder, holds cells.
     apply
         Weigh with duals that --duals-out wrote, or a mitigation folder; nothing is fitted.
     controls
         Show the same data under other weights: none, a random subsample, shares alone, reweighing, raking.
+    margin
+        Margins of the ledger, as ab=0.01.
     engine
         Who counts and weighs the rows; local: this machine; ray: a Ray cluster, and --out is a folder.
     """
     common, wanted, written = common or Common(), wanted or Wanted(), written or Written()
-    existing(table, "table")
+    tables = [existing(path, "table") for path in (table, *more)]
+    margins = numbers(margin, "--margin") or None
     run = BalanceRun(
-        table, split(attribute), split(labels), split(by), pairs(rows, "--rows"),
+        tables, split(attribute), split(labels), split(by), pairs(rows, "--rows"),
         None if vocabulary is None else _vocabulary(vocabulary), cells, wanted, common, engine,
     )  # fmt: skip
-    check_outputs(out, vars(written).values(), overwrite=common.overwrite, folder=engine == "ray")
+    options = {} if wanted.faithful else {name: value for name, value in wanted.options().items() if name != "shares"}
+    asked = {"attributes": run.attributes, "labels": run.labels, "seed": common.seed or 0, **options}
+    check_outputs(
+        out, vars(written), overwrite=common.overwrite, folder=engine == "ray", tables=tables,
+        inputs=(wanted.shares, vocabulary, apply, common.config), wanted=None if apply else asked,
+    )  # fmt: skip
     if written.list_out is not None and cells:
         raise InputError("Cells have no rows to list.", "Give the table itself.")
-    if apply is None:
-        if not cells:
-            refuse_held_out(table, split_column, run.where)
-        fitted = run.fit()
-    else:
-        fitted = run.load(apply)
+    fitted = run.fit(split_column) if apply is None else run.load(apply)
     found = run.read
-    ledger = run.ledger(fitted, controls=controls) if found.wide is not None else None
+    if margins and found.wide is None:
+        raise InputError("These rows have scores: there is no ledger of them.", "Leave --margin out.", value="--margin")
+    ledger = run.ledger(fitted, controls=controls, margins=margins) if found.wide is not None else None
     _show(common, fitted, ledger, None if run.loaded else fitted.report_)
+    warn_annotated(run, fitted, ledger)
     run.write(fitted, out, written, ledger, id)
     report = fitted.report_
     counted = None
@@ -111,6 +120,7 @@ def _vocabulary(path: Path) -> Vocabulary:
 
 def _show(common: Common, fitted: Any, ledger: Comparison | None, report: Any) -> None:
     from equipoise.cli.compare import show
+    from equipoise.compare.cells import LEFT_OUT
     from equipoise.compare.wording import method_title
     from equipoise.report.balance_terminal import balance_lines, control_lines, cost_lines
 
@@ -121,11 +131,14 @@ def _show(common: Common, fitted: Any, ledger: Comparison | None, report: Any) -
             common.warn("balance", text)
         common.note_all("balance", report.notes)
     if ledger is not None:
+        notes = ledger.document.after.get("notes", [])
+        common.note_all("balance", [note for note in notes if note.startswith(LEFT_OUT)])
         show(common, ledger)
         for line in control_lines(ledger.document.controls, method_title):
             common.say(line)
     if report is not None:
-        for line in balance_lines(report) if ledger is None else cost_lines(report):
+        kind = fitted.options.tolerance_kind
+        for line in balance_lines(report, kind) if ledger is None else cost_lines(report, kind):
             common.say(line)
 
 

@@ -8,73 +8,105 @@ from typing import TYPE_CHECKING, Any
 
 from equipoise.cli.balance_files import write_once
 from equipoise.cli.balance_options import Wanted, Written
-from equipoise.cli.balance_source import Rows, count, fingerprints, read_rows
+from equipoise.cli.balance_source import Rows, count, fingerprints, marks_of_fit, read_cells, read_rows
 from equipoise.cli.common import Common, existing, split
-from equipoise.errors import InputError
+from equipoise.data.splits import is_held_out
+from equipoise.errors import InputError, listed
 
 if TYPE_CHECKING:
     from equipoise.compare import Comparison
     from equipoise.data.groups import Vocabulary
 
 
+NO_ID = "Rows are drawn by their number: another order of the table draws other rows. Name a column of ids (--id)."
+
+
 class BalanceRun:
     """One call of the verb."""
 
     def __init__(
-        self, table: Path, attributes: list[str], labels: list[str], others: list[str], where: dict[str, str],
+        self, tables: list[Path], attributes: list[str], labels: list[str], others: list[str], where: dict[str, str],
         vocabulary: Vocabulary | None, is_cells: bool, wanted: Wanted, common: Common, engine: str = "local",
     ) -> None:  # fmt: skip
-        self.table, self.attributes, self.labels, self.others = table, attributes, labels, others
+        self.tables, self.table = tables, tables[0]
+        self.attributes, self.labels, self.others = attributes, labels, others
         self.where, self.vocabulary, self.is_cells = where, vocabulary, is_cells
         self.wanted, self.common, self.engine = wanted, common, engine
         self.read = Rows(None, None)
         self.inputs: dict[str, str] = {}
         self.loaded = False
+        self.fit_record: dict[str, Any] | None = None
+        if len(tables) > 1 and not is_cells:
+            raise InputError(
+                f"There are {len(tables)} tables: only cells add up.", "Name a folder of Parquet files, or give --cells.",
+                value=[str(path) for path in tables],
+            )  # fmt: skip
         if is_cells and where:
             raise InputError("Cells have no rows to choose from.", "Leave --rows out, or give the table itself.")
         if engine == "ray" and (is_cells or where or others):
             flag = "--cells" if is_cells else "--rows" if where else "--by"
             raise InputError(f"{flag} is for one machine.", f"Leave out {flag}, or --engine ray.", value=flag)
 
-    def fit(self) -> Any:
-        """Read, fit and return M4."""
-        from equipoise.mitigate.data.m4 import M4
+    def fit(self, split_column: str | None = None) -> Any:
+        """Read, fit and return M4; rows that are marked as test are refused.
 
+        Raises
+        ------
+        LeakageError
+        """
         if not self.attributes:
             raise InputError("No attribute was named.", "Give --attribute gender, say.")
         proxies = split(self.wanted.proxies)
-        method = M4(
-            self.attributes, self.labels, proxies=proxies, seed=self.common.seed or 0, vocabulary=self.vocabulary,
-            **self.wanted.options(),
-        )  # fmt: skip
+        method = self.wanted.method(self.attributes, self.labels, self.vocabulary, self.common.seed or 0)
+        options = method.options
+        stream = bool(options.protocol) or options.solver == "online"
+        if stream and self.is_cells:
+            flag = "--faithful" if options.protocol else "--solver online"
+            raise InputError(
+                f"{flag} goes through rows, and cells have none.", f"Leave out {flag}, or --cells.", value=flag
+            )
+        if not self.is_cells:
+            self._look_at_split(split_column)
         with self.common.working("counting rows"):
             if self.is_cells:
                 self._cells()
             else:
                 self.read = read_rows(
                     self.table, attributes=self.attributes, labels=self.labels, proxies=proxies, others=self.others,
-                    vocabulary=self.vocabulary, utility=self.wanted.utility, unknown=self.wanted.unknown, where=self.where,
-                    engine=self.engine,
+                    vocabulary=self.vocabulary, utility=options.utility, unknown=options.unknown, where=self.where,
+                    engine=self.engine, bins=options.bins, stream=stream,
                 )  # fmt: skip
             self.inputs = self._fingerprints()
         with self.common.working("balancing"):
             fitted = method.fit(self.read.table if self.read.cells is None else self.read.cells)
         fitted.inputs = self.inputs
-        if self.read.cells is None and fitted.cells_ is not None:
-            self._count(fitted.layout_)
+        if self.read.cells is None and _fit_cells(fitted.layout_):
+            self._count(fitted.layout_, options.unknown)
         elif self.read.cells is None and self.others:
             self.common.warn(
                 "balance", "Other attributes are looked at on cells, and these rows have scores: --by is left out."
             )
         return fitted
 
+    def _look_at_split(self, named: str | None) -> None:
+        """Refuse rows that nothing may be fitted on, and record which ones are."""
+        from equipoise.mitigate.data.weights_file import fit_record
+
+        column, marks = marks_of_fit(self.table, named, self.where)
+        self.fit_record = fit_record(self.where, column, marks)
+        if held := list(filter(is_held_out, marks)):
+            self.common.warn(
+                "balance",
+                f"Weights are fitted on rows marked {listed(held)} too: `mitigate contrastive` refuses them where it audits "
+                f"those rows. --rows {column}=train fits on the training rows alone.",
+            )
+
     def load(self, path: Path) -> Any:
         """Read duals or a mitigation, and the rows that they are to weigh."""
         from equipoise.mitigate.artefact import load_mitigation
         from equipoise.mitigate.data.m4 import M4
 
-        given = [name for name, value in vars(self.wanted).items() if value is not None and name != "unknown"]
-        named = [*(["attribute"] if self.attributes else []), *(["labels"] if self.labels else []), *given]
+        named = ["attribute"] if self.attributes else ["labels"] if self.labels else self.wanted.given
         if named:
             flag = f"--{named[0].replace('_', '-')}"
             raise InputError(f"{flag} does not apply where duals are given.", "Leave it out.", value=flag)
@@ -85,8 +117,8 @@ class BalanceRun:
         with self.common.working("counting rows"):
             if self.is_cells:
                 self._cells(layout)
-            elif not layout.scores and not (layout.utility and not layout.utility_bins):
-                self._count(layout)
+            elif _fit_cells(layout):
+                self._count(layout, fitted.options.unknown)
             self.inputs = self._fingerprints()
         fitted.cells_, self.loaded = self.read.cells, True
         return fitted
@@ -94,9 +126,8 @@ class BalanceRun:
     def _cells(self, layout: Any = None) -> None:
         """Read cells; they are balanced without the columns that only others are looked at by."""
         from equipoise.data.cell_groups import narrowed
-        from equipoise.data.cell_table import CellTable
 
-        wide = CellTable.from_parquet(self.table)
+        wide = read_cells(self.tables)
         if layout is None:
             entries = [*self.attributes, *self.labels, *split(self.wanted.proxies)]
             named = {part for entry in entries for part in (entry, *entry.split(":"))}
@@ -104,17 +135,16 @@ class BalanceRun:
             layout = replace(wide.layout, variables=kept) if kept else wide.layout
         self.read = Rows(wide if layout.id == wide.layout.id else narrowed(wide, layout)[0], wide)
 
-    def _count(self, layout: Any) -> None:
-        unknown = self.wanted.unknown
+    def _count(self, layout: Any, unknown: str) -> None:
         self.read = count(
             self.table, layout, others=self.others, vocabulary=self.vocabulary, unknown=unknown, where=self.where,
             engine=self.engine,
         )  # fmt: skip
 
     def _fingerprints(self) -> dict[str, str]:
-        return fingerprints(self.table)
+        return fingerprints(self.tables)
 
-    def ledger(self, fitted: Any, *, controls: bool) -> Comparison:
+    def ledger(self, fitted: Any, *, controls: bool, margins: dict[str, float] | None = None) -> Comparison:
         """Return the data before and after, with the controls."""
         from equipoise.compare.cells import compare_cells
 
@@ -122,19 +152,21 @@ class BalanceRun:
         with self.common.working("comparing"):
             return compare_cells(
                 self.read.wide, None, fitted, by=self.others or None, controls=controls, vocabulary=self.vocabulary,
-                inputs=self.inputs, parameters={"rows": self.where, **self._annotations(fitted)},
-                seed=self.common.seed or 0, report=not self.loaded,
+                inputs=self.inputs, parameters={"rows": self.where, **self.annotations(fitted)},
+                seed=self.common.seed or 0, report=not self.loaded, margins=margins,
             )  # fmt: skip
 
-    def _annotations(self, fitted: Any) -> dict[str, Any]:
+    def annotations(self, fitted: Any) -> dict[str, Any]:
         """Return who read the columns that are annotated, and how often that errs; cells do not tell."""
         from equipoise.audit.annotated import annotations_of, parameters_of
-        from equipoise.data.batch_files import row_files
+        from equipoise.data.batch_files import row_files, unified
 
         if self.is_cells:
             return {}
+        files = row_files(self.table)
         named = [*(variable.name for variable in fitted.layout_.variables), *self.others]
-        return parameters_of(annotations_of(row_files(self.table)[0].schema, named))
+        columns = [*annotations_of(files[0].schema, named)]
+        return parameters_of(annotations_of(unified(files, columns), columns))
 
     def write(self, fitted: Any, out: Path, written: Written, ledger: Comparison | None, id: str | None) -> None:
         """Write what was asked for beside the weights, and the weights last: with them the run is complete."""
@@ -159,6 +191,8 @@ class BalanceRun:
             from equipoise.mitigate.data.keep_lists import write_list
 
             seed = self.common.seed or 0
+            if id is None:
+                self.common.note_all("balance", [NO_ID])
             write_once(
                 written.list_out,
                 lambda path: write_list(self.table, path, fitted, id=id, seed=seed),
@@ -176,7 +210,7 @@ class BalanceRun:
         if not self.is_cells:
             from equipoise.mitigate.data.weights_file import write_weights
 
-            write_weights(self.table, path, fitted)
+            write_weights(self.table, path, fitted, fit=self.fit_record)
             return
         import pyarrow as pa
 
@@ -187,3 +221,8 @@ class BalanceRun:
         own, number = narrowed(self.read.wide, fitted.layout_)
         weights = pa.array(fitted.weights_of_cells(own)[number])
         write_table(path, self.read.wide.to_arrow().append_column("m4_weight", weights))
+
+
+def _fit_cells(layout: Any) -> bool:
+    """Return whether cells can hold the rows of a layout."""
+    return not layout.scores and not (layout.utility and not layout.utility_bins)

@@ -50,15 +50,17 @@ def read_rows(
     unknown: str,
     where: Mapping[str, str],
     engine: str = "local",
+    bins: Sequence[float] | None = None,
+    stream: bool = False,
 ) -> Rows:
-    """Read a table and count its cells."""
+    """Read a table and count its cells; a solver that goes through a ``stream`` gets the rows themselves."""
     from equipoise.data.cell_stream import layout_of_files
 
     layout = layout_of_files(
         path, attributes, labels, proxies=proxies, vocabulary=vocabulary, utility=utility,
-        bins=None if utility is None else (),
+        bins=None if utility is None else tuple(bins or ()),
     )  # fmt: skip
-    if layout.scores or utility is not None:
+    if stream or layout.scores or (utility is not None and not bins):
         return Rows(None, None, rows_of_files(path, layout, where))
     return count(path, layout, others=others, vocabulary=vocabulary, unknown=unknown, where=where, engine=engine)
 
@@ -97,32 +99,40 @@ def rows_of_files(path: Path, layout: Any, where: Mapping[str, str]) -> pa.Table
     import pyarrow.compute as pc
 
     from equipoise.data.cell_stream import batches, layout_columns
+    from equipoise.data.packing import text_of
 
     columns = list(dict.fromkeys([*layout_columns(layout), *where]))
     table = pa.Table.from_batches(list(batches(path, columns, layout=layout)))
     for column, value in where.items():
-        table = table.filter(pc.equal(table[column].cast(pa.large_string()), value))  # pyright: ignore[reportAttributeAccessIssue]
+        texts = [text_of(chunk, column) for chunk in table[column].chunks]
+        table = table.filter(pc.equal(pa.chunked_array(texts, pa.large_string()), value))  # pyright: ignore[reportAttributeAccessIssue]
     return table
 
 
-def refuse_held_out(path: Path, split: str | None, where: Mapping[str, str]) -> None:
-    """Raise LeakageError where rows that would be fitted on are marked as held out.
+def marks_of_fit(path: Path, split: str | None, where: Mapping[str, str]) -> tuple[str | None, list[str]]:
+    """Return the column of the split and the marks of the rows that would be fitted on.
 
-    The column of the split is the one that was named, else one that is called ``split``.
+    The column is the one that was named, else one that is called ``split``; None where there is none.
+
+    Raises
+    ------
+    LeakageError
+        If nothing may be fitted on them.
     """
     from equipoise.data.cell_others import has_column, values_of_column
-    from equipoise.mitigate.data.sources import HELD_OUT
+    from equipoise.data.splits import is_test
 
     column = split or (SPLIT if has_column(path, SPLIT) else None)
     if column is None:
-        return
+        return None, []
     marked = {where[column]} if column in where else values_of_column(path, column)
-    if held := sorted(value for value in marked if value.strip().casefold() in HELD_OUT):
+    if held := sorted(filter(is_test, marked)):
         raise LeakageError(
             f"weights were fitted on rows marked '{held[0]}'.",
             f"Fit on the rows of the training split: --rows {column}=train.",
             value=held[0],
         )
+    return column, sorted(marked)
 
 
 def read_shares(path: Path | None) -> dict[str, Any] | None:
@@ -157,9 +167,47 @@ def kept_share(text: str | None) -> float | str | None:
         raise InputError(f"--keep is '{text}'.", "Write auto, or a share as 0.9.", value=text) from error
 
 
-def fingerprints(path: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file of a table by its name."""
+def read_bins(items: Sequence[str]) -> tuple[float, ...] | None:
+    """Return the values that a utility is rounded to; None where none were given.
+
+    Raises
+    ------
+    InputError
+    """
+    try:
+        return tuple(map(float, items)) or None
+    except ValueError as error:
+        text = ",".join(items)
+        raise InputError(f"--bins is '{text}'.", "Write numbers, as 0,0.5,1.", value=text) from error
+
+
+def read_cells(paths: Sequence[Path]) -> CellTable:
+    """Read tables of cells, files or folders of them, and add them up.
+
+    Raises
+    ------
+    VocabularyError
+        If their layouts differ; the message says in what, and of which two.
+    MissingFileError, SchemaError
+    """
+    from equipoise.data.batch_files import row_files
+    from equipoise.data.cell_table import CellTable
+
+    folder = any(path.is_dir() for path in paths)
+    files = [file.path for file in row_files(paths)] if folder else list(paths)
+    found = CellTable.from_parquet(files[0])
+    for path in files[1:]:
+        more = CellTable.from_parquet(path)
+        found.layout.check_same(more.layout, f"'{files[0]}'", f"'{path}'")
+        found += more
+    return found
+
+
+def fingerprints(paths: Sequence[Path]) -> dict[str, str]:
+    """Return the SHA-256 of every file of a table by its name, or by its path where two have one name."""
     from equipoise.data.batch_files import row_files
     from equipoise.store.files import sha256_of
 
-    return {file.path.name: sha256_of(file.path) for file in row_files(path)}
+    files = [file.path for file in row_files(paths)]
+    names = [path.name for path in files]
+    return {path.name if names.count(path.name) == 1 else str(path): sha256_of(path) for path in files}

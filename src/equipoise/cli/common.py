@@ -17,6 +17,10 @@ from equipoise.errors import EquipoiseError, InputError
 from equipoise.schema import Failure, Message, Result, note_code
 
 
+LARGEST_SEED = (1 << 63) - 1
+"""Every library that is given the seed takes so much, and Parquet keeps it."""
+
+
 def _whole(_: Any, tokens: Sequence[Token]) -> int:
     """Convert strictly: 1.5 is not 1."""
     text = tokens[0].value
@@ -30,6 +34,10 @@ def _seed(hint: Any, tokens: Sequence[Token]) -> int:
     number = _whole(hint, tokens)
     if number < 0:
         raise ValueError(f"a seed is 0 or more, not {number}")
+    if number > LARGEST_SEED:
+        raise ValueError(
+            f"a seed is at most {LARGEST_SEED} (2^63 - 1), not one of {len(tokens[0].value.strip())} digits"
+        )
     return number
 
 

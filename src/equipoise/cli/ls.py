@@ -9,7 +9,7 @@ from equipoise.cli.common import Common, Outcome
 from equipoise.errors import EquipoiseError
 from equipoise.registry import CLASSIFIERS, ENCODERS, METRICS, MITIGATIONS, Registry
 
-Kind = Literal["encoders", "classifiers", "metrics", "mitigations", "queries", "policy"]
+Kind = Literal["encoders", "classifiers", "metrics", "mitigations", "queries", "lexicons", "questions", "policy"]
 
 _REFERENCES = {
     "precomputed": "precomputed:DIR",
@@ -22,14 +22,16 @@ _REFERENCES = {
 
 
 def ls(kind: Kind | None = None, /, *, common: Common | None = None) -> Outcome:
-    """List encoders, classifiers, metrics, mitigations, queries, or an example policy; without a kind all but the policy.
+    """List encoders, classifiers, metrics, mitigations, queries, word lists, questions; or print an example policy.
+
+    Without a kind all are listed, but for the policy.
 
     The listing is the result, so it goes to stdout: `equipoise ls policy > policy.toml`.
 
     Parameters
     ----------
     kind
-        encoders, classifiers, metrics, mitigations, queries or policy.
+        encoders, classifiers, metrics, mitigations, queries, lexicons (of captions), questions (about pictures) or policy.
     """
     if kind == "policy":
         from equipoise.gate.example import example_policy
@@ -42,6 +44,8 @@ def ls(kind: Kind | None = None, /, *, common: Common | None = None) -> Outcome:
         "metrics": _metrics,
         "mitigations": _mitigations,
         "queries": _queries,
+        "lexicons": _lexicons,
+        "questions": _questions,
     }
     chosen = [kind] if kind else list(listers)
     tables = {name: listers[name]() for name in chosen}
@@ -103,6 +107,27 @@ def _queries() -> list[dict[str, str]]:
         {"name": name, "queries": str(about["n"]), "version": str(about["version"]), "source": str(about["source"])}
         for name, about in builtin_lists().items()
     ]
+
+
+def _lexicons() -> list[dict[str, str]]:
+    from equipoise.annotate.lexicon import load_lexicon, shipped
+
+    found = []
+    for lexicon in map(load_lexicon, shipped()):
+        columns = ", ".join(f"{name}_text ({len(variable.values)})" for name, variable in lexicon.variables.items())
+        found.append({"name": lexicon.name, "columns": columns, "scripts": ", ".join(lexicon.scripts), "sha256": lexicon.sha256})  # fmt: skip
+    return found
+
+
+def _questions() -> list[dict[str, str]]:
+    from equipoise.annotate.question import read_question, shipped_questions
+
+    found = []
+    for name in shipped_questions():
+        question = read_question(name)
+        columns = {"column": question.column, "answers": ", ".join(question.values), "sha256": question.sha256}
+        found.append({"name": name, "version": question.name, **columns})
+    return found
 
 
 def _origin(registry: Registry, name: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -13,6 +14,10 @@ from equipoise.cli.arguments import Columns, Items, attributes_of
 from equipoise.cli.common import Common, Outcome, Whole, existing, numbers, pairs, split
 from equipoise.errors import InputError
 from equipoise.registry import MITIGATIONS
+
+if TYPE_CHECKING:
+    from equipoise.data.groups import Vocabulary
+    from equipoise.data.queries import Query
 
 QUERIES = ("occupations", "association-pairs", "representation-prompts")
 FLAGS: dict[str, tuple[Any, Any, str]] = {
@@ -44,18 +49,22 @@ def train(
     """Train, then judge what changed on held-out rows."""
     from equipoise.cli.audit import _queries
     from equipoise.compare.encoders import LEDGER, check_plan, compare_encoders
-    from equipoise.mitigate.training.pair_weights import note_on_controls
+    from equipoise.mitigate.training.pair_weights import note_on_controls, note_on_fit
 
     targeted, by = split(given["attribute"]), split(given["by"])
     if not targeted:
         raise InputError("No attribute was named.", "Give --attribute gender, say.")
+    targeted, by, renamed = _of_table(existing(table, "table"), targeted, by, common)
     by = list(dict.fromkeys([*targeted, *by]))
     out, weights = given["out"], given["weights"]
     everything = columns.read(table, attributes_of(by), image=given["image"], caption=given["caption"])
     training, held_out = _divided(everything, pairs(given["rows"], "--rows"), pairs(given["held_out"], "--held-out"))
     queries = _queries(split(given["queries"]) or list(QUERIES), everything.vocabulary, common)
+    queries = _named_as(queries or [], renamed, everything.vocabulary)
+    margins = numbers(given["margin"], "--margin") or None
+    asked = {"k": given["k"], "bootstrap": given["bootstrap"], "min_group": given["min_group"], "seed": common.seed}
     if held_out is not None:
-        check_plan(held_out, queries, by)
+        check_plan(held_out, queries, by, margins=margins, **asked)
     if weights is not None:
         existing(weights, "file of weights")
     method = MITIGATIONS.load(name)(targeted, **options, seed=common.seed or 0)
@@ -66,7 +75,10 @@ def train(
     report = fitted.report_
     counted = common.rows(report.rows, report.reasons)
     common.say(report.trainable)
-    common.note_all("mitigate", [*getattr(fitted.model_, "notes", ()), *filter(None, [note_on_controls(weights)])])
+    common.note_all(
+        "mitigate",
+        [*getattr(fitted.model_, "notes", ()), *filter(None, [note_on_controls(weights), note_on_fit(weights)])],
+    )
     result: dict[str, Any] = {
         "method": name, "attributes": list(fitted.attributes), "encoder": fitted.reference, "loss": report.loss,
         "steps": report.steps, "epochs": report.epochs, "trainable": report.trainable, "fit_rows": len(fitted.fit_rows),
@@ -78,13 +90,57 @@ def train(
     with common.working(f"auditing {len(held_out):,} held-out rows before and after"):
         found = compare_encoders(
             model, fitted.reference, held_out, queries=queries, by=by, mitigation=fitted, folder=out, device=fitted.device,
-            k=given["k"], bootstrap=given["bootstrap"], min_group=given["min_group"], seed=common.seed,
-            margins=numbers(given["margin"], "--margin") or None,
+            margins=margins, **asked,
         )  # fmt: skip
     common.say(found.headline)
     common.note_all("compare", found.document.notes)
     result |= {"ledger": str(Path(out) / LEDGER), "headline": found.headline, "counts": dict(found.document.counts)}
     return Outcome(line=str(out), result=result, out=str(out), rows=counted)
+
+
+def _of_table(
+    table: Path, targeted: Sequence[str], by: Sequence[str], common: Common
+) -> tuple[list[str], list[str], dict[str, str]]:
+    """Return the attributes as the table calls them, and what was renamed: ``gender`` may be ``gender_text`` there.
+
+    Raises
+    ------
+    InputError
+        If an attribute is in the table both as read from captions and as read from pictures.
+    """
+    from equipoise.data.tables import open_table
+
+    names = open_table(table).names
+    renamed: dict[str, str] = {}
+    for name in attributes_of([*targeted, *by]):
+        read = [column for kind in ("text", "image") if (column := f"{name}_{kind}") in names]
+        if name in names or not read:
+            continue
+        if len(read) > 1:
+            raise InputError(
+                f"'{name}' is in the table as '{read[0]}' and '{read[1]}', and an audit groups rows by one of them.",
+                f"Name one (--attribute {read[1]}), or the other besides (--by).", value=name,
+            )  # fmt: skip
+        renamed[name] = read[0]
+        common.note_all("mitigate", [f"'{name}' is read from the column '{read[0]}'."])
+    found = [[":".join(renamed.get(part, part) for part in key.split(":")) for key in keys] for keys in (targeted, by)]
+    return found[0], found[1], renamed
+
+
+def _named_as(queries: Sequence[Query], renamed: Mapping[str, str], vocabulary: Vocabulary) -> list[Query]:
+    """Return queries that name a group by the column that the group is read from, so that the ledger lists them there."""
+    found = []
+    for query in queries:
+        attribute, sign, group = query.explicit.partition("=")
+        column = renamed.get(attribute, "")
+        if sign and not column:
+            kinds = [f"{attribute}_{kind}" for kind in ("image", "text")]
+            column = next(
+                (one for one in kinds if attribute not in vocabulary.attributes and one in vocabulary.attributes), ""
+            )
+        known = column in vocabulary.attributes and group in vocabulary.attributes[column].values
+        found.append(replace(query, explicit=f"{column}={group}") if known else query)
+    return found
 
 
 def _divided(samples: Any, rows: Mapping[str, str], held_out: Mapping[str, str]) -> tuple[Any, Any]:

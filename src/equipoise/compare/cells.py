@@ -9,17 +9,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise.audit.cells import audit_cells
+from equipoise.compare.not_balanced import not_balanced
 from equipoise.compare.result import Comparison
 from equipoise.compare.run import compare
+from equipoise.compare.wording import method_title
 from equipoise.data.cell_groups import narrowed
 from equipoise.data.cell_table import CellTable
 from equipoise.data.groups import Vocabulary
-from equipoise.errors import InputError, MethodRefusal, expect
+from equipoise.errors import InputError, expect
 from equipoise.mitigate.data.m4 import M4
 from equipoise.mitigate.data.targets import Targets, targets_of
 from equipoise.protocols import DataMitigation
 from equipoise.schema import plain
 
+LEFT_OUT = "A control is left out."
 UNASKED = "Shares of attributes that were not balanced are held against equal shares, which nobody asked for."
 
 
@@ -79,7 +82,8 @@ def compare_cells(
         arms = {name: weights_on(own, number, control) for name, control in fitted.items()}
     targets = targets_for(mitigation)
     shared: dict[str, Any] = {
-        "by": by, "targets": targets, "vocabulary": vocabulary, "inputs": inputs, "parameters": parameters, "seed": seed
+        "by": by, "targets": targets, "exempt": not_balanced(mitigation, targets, own), "vocabulary": vocabulary,
+        "inputs": inputs, "parameters": parameters, "seed": seed,
     }  # fmt: skip
     before = audit_cells(cells, **shared)
     others = [key for key in before.document.parameters["settings"]["by"] if key not in targets.keys]
@@ -119,16 +123,15 @@ def described(mitigation: Any, *, report: bool = True) -> dict[str, Any]:
 
 
 def _controls(mitigation: DataMitigation, cells: CellTable, said: list[str]) -> Mapping[str, DataMitigation]:
-    """Return the controls of an M4; where one refuses these data there are none, and it is said why."""
+    """Return the controls of an M4; one that refuses these data is left out, and it is said why."""
     from equipoise.mitigate.data.controls import data_controls
 
     if not isinstance(mitigation, M4):
         return {}
-    try:
-        return data_controls(mitigation, cells)
-    except MethodRefusal as error:
-        said.append(f"The controls could not be fitted: {error.what}")
-        return {}
+    refused: dict[str, str] = {}
+    found = data_controls(mitigation, cells, refused=refused)
+    said += [f"{LEFT_OUT} {method_title(name)} refuses: {why}" for name, why in refused.items()]
+    return found
 
 
 def _own(cells: CellTable, mitigation: Any) -> tuple[CellTable, NDArray[np.int64]]:

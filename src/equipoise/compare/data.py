@@ -2,7 +2,8 @@
 
 Numbers of data are exact, so that nothing is tested: a change is ``improved`` or ``worse`` where it exceeds the margin, and
 else ``unchanged``. A targeted bias that lay inside its margin before, and still does, had nothing to improve: it is shown
-and not gated.
+and not gated. What was left out of the balance is not targeted; nor is the association of labels where other shares are
+wanted inside some of them, which then is not what was asked for.
 """
 
 from __future__ import annotations
@@ -14,15 +15,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from equipoise.audit.measure_cells import EXEMPT
 from equipoise.audit.result import Audit
 from equipoise.compare.controls import DISTRIBUTIONS
 from equipoise.compare.verdicts import Margins
+from equipoise.compare.wording import OTHER_SHARES
 from equipoise.data.cell_groups import grouped, parts_of
 from equipoise.errors import InputError
 from equipoise.metrics.balance_data import GROUP_METRICS, WEIGHT_METRICS
 from equipoise.store.cell_evidence import CellEvidence
 
 NOTHING_TO_IMPROVE = "inside its margin before: there was nothing to improve"
+LEFT_OUT = "not balanced: these labels were exempt"
+ROUNDING = 1e-9
+"""A smaller change is none: weights are solved for to about as much."""
 BINS = 20
 WEIGHTS = "weights"
 """Family of the histograms of weights."""
@@ -37,6 +43,7 @@ def compare_data(
     """Return ledger rows without verdicts, histograms of weights, and one summary an arm."""
     was = {_key(row): row for row in before.estimates.to_pylist() if row["arm"] == "main"}
     smallest = _smallest(before)
+    uneven = _uneven(after)
     rows = []
     for now in after.estimates.to_pylist():
         descriptor = _METRICS[now["metric"]].descriptor
@@ -44,12 +51,16 @@ def compare_data(
             continue
         b, a = _value(then), _value(now)
         change = float(descriptor.harm(b, a))
+        change = 0.0 if abs(change) < ROUNDING else change
+        asked = now["metric"] != "ab" or now["attribute"] not in uneven
+        apart = OTHER_SHARES if not asked else LEFT_OUT if now["family"] == EXEMPT else ""
         rows.append({
             **{name: now[name] for name in _KEYS}, "arm": now["arm"], "n": now["n"],
             "n_min": smallest.get(now["attribute"], now["n"]) if not now["group"] else now["n"],
             "before": b, "before_low": b, "before_high": b, "after": a, "after_low": a, "after_high": a,
             "change": change, "change_low": change, "change_high": change, "eq_low": change, "eq_high": change,
-            "margin": margins.of(descriptor, None), "reason": now["reason"] or then["reason"],
+            "margin": margins.of(descriptor, None), "reason": now["reason"] or then["reason"] or apart,
+            "targeted": now["attribute"] in targeted and not apart, **({} if asked else {"gated": False}),
         })  # fmt: skip
     return rows, weight_histograms(after), [_summary(arm, rows, targeted) for arm in after.document.arms]
 
@@ -88,8 +99,8 @@ def refuse_other_cells(before: Audit, after: Audit) -> None:
             f"{two.cells.total:,} in {len(two.cells):,} cells after.",
             "Audit the same table with other weights.",
         )
-    for name in ("wanted", "labels", "proxies"):
-        if before.document.parameters.get(name) != after.document.parameters.get(name):
+    for name in ("wanted", "labels", "proxies", "exempt"):
+        if (before.document.parameters.get(name) or None) != (after.document.parameters.get(name) or None):
             raise InputError(f"'{name}' differ between the audits.", "Audit both with the same targets.", value=name)
 
 
@@ -132,10 +143,15 @@ def _summary(arm: str, rows: list[dict[str, Any]], targeted: Sequence[str]) -> d
     own = [row for row in rows if row["arm"] == arm and not row["group"] and not row["query"]]
     found: dict[str, Any] = {"arm": arm}
     for row in own:
-        if row["attribute"] in ("", *targeted) and math.isfinite(row["after"]):
+        if row["attribute"] in ("", *targeted) and row["family"] != EXEMPT and math.isfinite(row["after"]):
             name = row["metric"] if row["family"] != "proxies" else f"{row['metric']}_proxy"
             found[name] = max(row["after"], found.get(name, -math.inf))
     return found
+
+
+def _uneven(audit: Audit) -> set[str]:
+    """Return attributes of which other shares are wanted inside some label than over all rows."""
+    return {key for key, bar, _ in (name.partition(" | ") for name in audit.document.parameters["wanted"]) if bar}
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:

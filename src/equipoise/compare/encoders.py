@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from equipoise.audit.embeddings import DEFAULT, make_plan
+from equipoise.audit.embeddings import DEFAULT, checked_k, make_plan
 from equipoise.audit.result import Audit, Settings
 from equipoise.audit.run import audit, refuse_leakage, refuse_one_group
+from equipoise.compare.captions import caption_notes
 from equipoise.compare.result import Comparison
 from equipoise.compare.run import compare
+from equipoise.compare.verdicts import Margins
 from equipoise.data.queries import read_queries
 from equipoise.data.samples import Samples
 from equipoise.embed import embed
@@ -69,7 +72,8 @@ def compare_encoders(
     -------
     Comparison
         Zero-shot recognition of the targeted attributes is among its rows: a model that no longer knows a group from
-        another would look balanced.
+        another would look balanced. With captions, the notes of the document hold recall at 1, 5 and 10 in both
+        directions before and after, for pictures of people and for all others (up to 2,000 captions; not tested).
 
     Raises
     ------
@@ -79,11 +83,12 @@ def compare_encoders(
     if mitigation is not None:
         refuse_leakage(mitigation, samples.ids)
         attributes = mitigation.attributes
-    metrics = check_plan(samples, queries, by, metrics)
+    metrics = check_plan(samples, queries, by, metrics, margins, **settings)
     place = None if folder is None else Path(folder)
     audits: dict[str, Audit] = {}
+    sides: dict[str, EmbeddingSet] = {}
     for side, encoder in ((BEFORE, before), (AFTER, after)):
-        data = _embedded(encoder, samples, None if place is None else place / STORES / side, device)
+        data = sides[side] = _embedded(encoder, samples, None if place is None else place / STORES / side, device)
         like = audits.get(BEFORE)
         if like is None:
             audits[side] = audit(data, queries=queries, by=by, metrics=metrics, **settings)
@@ -95,6 +100,13 @@ def compare_encoders(
         audits[BEFORE], audits[AFTER], attributes=tuple(attributes), draws=draws,
         margins=None if margins is None else dict(margins), seed=int(settings.get("seed") or 0),
     )  # fmt: skip
+    said = caption_notes(
+        sides[BEFORE], sides[AFTER], level=float(settings.get("level") or 0.95),
+        minimum=int(settings.get("min_group") or 30), seed=int(settings.get("seed") or 0),
+    )  # fmt: skip
+    if said:
+        document = result.document.model_copy(update={"notes": [*result.document.notes, *said]})
+        result = replace(result, document=document)
     if place is not None:
         for side, one in audits.items():
             one.save(place / side, overwrite=True)
@@ -103,15 +115,23 @@ def compare_encoders(
 
 
 def check_plan(
-    samples: Samples, queries: Any, by: Sequence[str], metrics: Sequence[str] | None = None
-) -> tuple[str, ...]:
-    """Return the metrics that will be measured, or raise InputError before anything expensive is done for them."""
+    samples: Samples, queries: Any, by: Sequence[str], metrics: Sequence[str] | None = None,
+    margins: Mapping[str, float] | None = None, **settings: Any,
+) -> tuple[str, ...]:  # fmt: skip
+    """Return the metrics that will be measured, or raise InputError before anything expensive is done for them.
+
+    ``settings`` are those of :func:`equipoise.audit`; one that is None is its default.
+    """
     found = read_queries(queries, samples.vocabulary)
     words = [
         name for name, there in (("association_bias", word_pairs), ("representation_bias", word_sets)) if there(found)
     ]
     metrics = tuple(metrics) if metrics else (*DEFAULT, *words)
-    make_plan(found, Settings(by=tuple(by), metrics=metrics), samples.vocabulary)
+    given = {name: value for name, value in settings.items() if value is not None}
+    chosen = Settings(by=tuple(by), metrics=metrics, **given)
+    make_plan(found, chosen, samples.vocabulary)
+    checked_k(chosen.k, len(samples))
+    Margins(None if margins is None else dict(margins))
     for key in by:
         refuse_one_group(samples, key)
     return metrics

@@ -13,10 +13,14 @@ from typing import Any, TypedDict
 
 import pyarrow as pa
 
+from equipoise.compare.data_wording import MOMENTS, judged, short_of
 from equipoise.compare.wording import capital, measure, method_title, number, split_metric, whole
 
 Row = Mapping[str, Any]
 NAMED = 3  # rows a sentence names one by one
+UNBOUND = ("reweigh", "rake")
+"""Controls whose weights have neither cap nor tolerance, so that their figures are no like for like."""
+ROUNDED = 6  # decimals of what is zero but for rounding
 AS_WELL = 0.1  # a control that lowers the bias by nine tenths of what the method does, or more, did as well
 
 
@@ -58,14 +62,16 @@ def headline(ledger: pa.Table, context: Context | Mapping[str, Any] | None = Non
     rows = ledger.to_pylist()
     if not rows:
         return "Nothing was compared: the ledger has no rows.", []
-    gated = gated_rows(rows)
+    gated = [row for row in gated_rows(rows) if judged(row)]
     if not gated:
         return "There is no verdict: the ledger has no comparison over a whole family or over all groups.", []
     margins = context.get("margins") or {}
     main = main_row(rows)
     said: list[str] = []
     if main is None:
-        first = _tally(gated) + "; no attribute was targeted."
+        names = context.get("attributes") if any(row["family"] == "exempt" for row in gated) else ()
+        none = f"nothing of {_and(names)} could be balanced" if names else "no attribute was targeted"
+        first = f"{_tally(gated)}; {none}."
         if (worst := worst_gap(gated)) is not None:
             gap = capital(measure(worst["metric"], worst["attribute"], worst["family"]))
             said.append(
@@ -76,7 +82,7 @@ def headline(ledger: pa.Table, context: Context | Mapping[str, Any] | None = Non
         said += _controls(main, rows)
         said += _others_targeted(main, gated)
     said += _side_effects([row for row in gated if row["attribute"]], main, margins)
-    said += _utility([row for row in gated if not row["attribute"]], margins)
+    said += _utility([row for row in gated if not row["attribute"]], margins, rows)
     said.append(_evidence(gated))
     return first, [text for text in said if text]
 
@@ -89,10 +95,14 @@ def gated_rows(rows: Sequence[Row]) -> list[Row]:
 def main_row(rows: Sequence[Row]) -> Row | None:
     """Return the targeted row that the sentence is about, or None.
 
-    The largest skew in the family with the most evidence (queries, then images); without one, the largest gap before.
+    The largest skew in the family with the most evidence (queries, then images); without one, the largest gap before; of
+    data what moved most in units of its margin.
     """
     targeted = [row for row in gated_rows(rows) if row["targeted"] and row["family"] not in ("explicit", "proxies")]
     skews = [row for row in targeted if split_metric(row["metric"])[0] == "max_skew"]
+    moved = [row for row in targeted if row["metric"] in MOMENTS and _finite(row["change"]) and row["margin"]]
+    if not skews and moved:
+        return max(moved, key=lambda row: abs(row["change"]) / row["margin"])
     if not skews:
         return worst_gap(targeted) or (targeted[0] if targeted else None)
     queries = Counter(
@@ -200,7 +210,12 @@ def _controls(main: Row, rows: Sequence[Row]) -> list[str]:
             continue
         low = main["change_low"] if _finite(main["change_low"]) else main["change"]
         high = main["change_high"] if _finite(main["change_high"]) else main["change"]
-        if row["change"] < low:
+        if row["arm"] in UNBOUND and row["change"] <= main["change"] + AS_WELL * abs(main["change"]):
+            said.append(
+                f"{method_title(row['arm'])} reached {number(round(row['after'], ROUNDED))}: its weights have neither cap nor "
+                "tolerance."
+            )
+        elif row["change"] < low:
             said.append(f"{method_title(row['arm'])} did better: {number(row['after'])}.")
         elif row["change"] <= main["change"] + AS_WELL * abs(main["change"]):
             said.append(f"{method_title(row['arm'])} did as well: {number(row['after'])}.")
@@ -215,13 +230,21 @@ def _others_targeted(main: Row, gated: Sequence[Row]) -> list[str]:
     others = [row for row in gated if row["targeted"] and row is not main]
     if not others:
         return []
+    if len(others) <= NAMED and all(row["metric"] in MOMENTS and _finite(row["change"]) for row in others):
+        parts = [
+            f"{measure(row['metric'], row['attribute'], row['family'])} {number(row['before'])} to {number(row['after'])} "
+            f"({row['verdict']})"
+            for row in others
+        ]
+        return [f"Also targeted: {'; '.join(parts)}."]
     tally = Counter(row["verdict"] for row in others)
     words = {word: word for word in ("improved", "unchanged", "worse")} | {"insufficient": "with too little evidence"}
     parts = [f"{tally[verdict]} {word}" for verdict, word in words.items() if tally[verdict]]
     names = list(dict.fromkeys(row["attribute"] for row in others))
     plural = "comparison" if len(others) == 1 else "comparisons"
     if len(parts) == 1 and len(others) > 1:
-        return [f"All {len(others)} other {plural} of {_and(names)}: {words[next(iter(tally))]}."]
+        lead = "Both" if len(others) == 2 else f"All {len(others)}"
+        return [f"{lead} other {plural} of {_and(names)}: {words[next(iter(tally))]}."]
     return [f"Of {len(others)} other {plural} of {_and(names)}: {', '.join(parts)}."]
 
 
@@ -248,12 +271,15 @@ def _side_effects(rows: Sequence[Row], main: Row | None, margins: Mapping[str, f
     ]
 
 
-def _utility(rows: Sequence[Row], margins: Mapping[str, float]) -> list[str]:
+def _utility(rows: Sequence[Row], margins: Mapping[str, float], every: Sequence[Row]) -> list[str]:
+    """Say what fell; where nothing did over all rows, which group inside a label pays more than the margin of it."""
     if not rows:
         return []
     if beyond := [row for row in rows if beyond_margin(row, margins)]:
         return [_named("Utility fell by more than its margin", beyond)]
     if all(_below_margin(row, margins) for row in rows):
+        if who := short_of(every):
+            return [f"No measure of utility over all rows fell by more than its margin, but {who}."]
         return ["No measure of utility fell by more than its margin."]
     return []
 

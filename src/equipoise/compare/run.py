@@ -76,8 +76,8 @@ def compare(
     for row in rows:
         for name in ("attribute", "group", "family", "query"):
             row.setdefault(name, "")
-        row["targeted"] = row["attribute"] in targeted
-        row["gated"] = row["arm"] == "main" and not row["query"] and not row["group"]
+        row.setdefault("targeted", row["attribute"] in targeted)
+        row.setdefault("gated", row["arm"] == "main" and not row["query"] and not row["group"])
     exact = before.document.source == "data"
     (judge_exact if exact else judge)(rows)
     unused = rule.unused()

@@ -20,6 +20,9 @@ SHAPES = {
 }
 """A verdict is a word and a shape, never a colour alone."""
 
+OTHER_SHARES = "not judged: other shares are wanted inside some labels, so that these are to depend on the attribute"
+"""Why the association of labels is not gated where shares differ by label."""
+
 _METHODS = {
     "main": "The mitigation",
     "noop": "Doing nothing",
@@ -42,6 +45,7 @@ _FAMILIES = {
     "data": "",
     "proxies": "proxies",
     "pairs": "pairs of attributes",
+    "exempt": "labels that were exempt",
 }
 _MEASURES = {
     "max_skew": "largest {a} skew in the top {k}",

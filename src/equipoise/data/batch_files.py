@@ -8,6 +8,7 @@ type there, is known at once.
 # pyright: reportAttributeAccessIssue=false
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -203,7 +204,9 @@ def _field(files: Sequence[RowFile], name: str) -> pa.Field:
                 value=name,
             )
         kind = wider
-    said = {(field.metadata or {}).get(ANNOTATION): file for file, field in zip(files, fields, strict=True)}
+    said = {
+        _without_gold((field.metadata or {}).get(ANNOTATION)): file for file, field in zip(files, fields, strict=True)
+    }
     if len(said) > 1:
         one, two = list(said.values())[:2]
         raise VocabularyError(
@@ -211,7 +214,23 @@ def _field(files: Sequence[RowFile], name: str) -> pa.Field:
             "Annotate all files with one version of one list.",
             value=name,
         )
-    return pa.field(name, kind, metadata=fields[first].metadata)
+    metadata = dict(fields[first].metadata or {})
+    if len({(field.metadata or {}).get(ANNOTATION) for field in fields}) > 1:
+        (alone,) = said  # how often a file's answers err is known of that file alone
+        assert alone is not None
+        metadata[ANNOTATION] = alone
+    return pa.field(name, kind, metadata=metadata or None)
+
+
+def _without_gold(annotation: bytes | None) -> bytes | None:
+    """Return what a field says of its list, without what rows labelled by hand say of it."""
+    try:
+        document = json.loads(annotation or b"")
+    except ValueError:
+        return annotation
+    if not isinstance(document, dict):
+        return annotation
+    return json.dumps({key: value for key, value in document.items() if key != "gold"}, sort_keys=True).encode()
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

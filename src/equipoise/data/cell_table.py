@@ -32,7 +32,7 @@ from equipoise.data.keys import (
 )
 from equipoise.data.layout import BitColumn, Layout, Variable
 from equipoise.data.packing import pack, rows_of
-from equipoise.errors import InputError, MissingFileError, SchemaError, listed
+from equipoise.errors import EquipoiseError, InputError, MissingFileError, SchemaError, listed
 
 __all__ = [
     "MOST_ROWS",
@@ -203,7 +203,7 @@ class CellTable:
         MissingFileError
             If there is no such file.
         SchemaError
-            If it holds no cells.
+            If it holds no cells, or what it says of them is damaged.
         """
         import pyarrow.parquet as pq
 
@@ -211,17 +211,38 @@ class CellTable:
             table = pq.read_table(Path(path))
         except FileNotFoundError as error:
             raise MissingFileError(f"There is no file '{path}'.", "Name a table of cells.", value=str(path)) from error
-        except (OSError, pa.ArrowInvalid) as error:
+        except (OSError, pa.ArrowException) as error:
             raise SchemaError(f"'{path}' is no Parquet file ({error}).", "Name a table of cells.") from error
         raw = (table.schema.metadata or {}).get(METADATA)
         if raw is None:
             raise SchemaError(f"'{path}' is no table of cells of equipoise.", "Count the rows again.", value=str(path))
-        document = json.loads(raw)
-        layout = Layout.from_dict(document["layout"])
-        if layout.id != document["layout_id"]:
-            raise SchemaError(f"The layout in '{path}' is not the one it was written with.", "Count the rows again.")
+        layout, aside = _described(raw, path)
         found = cls.from_arrow(table, layout)
-        return cls(found.keys, found.counts, layout, {str(k): int(v) for k, v in document["set_aside"].items()})
+        return cls(found.keys, found.counts, layout, aside)
+
+
+def _described(raw: bytes, path: str | Path) -> tuple[Layout, dict[str, int]]:
+    """Return the layout and the rows set aside of the metadata of a file."""
+    try:
+        document = json.loads(raw)
+        if strange := set(document) ^ {"layout", "layout_id", "set_aside"}:
+            raise ValueError(f"keys that are unknown or missing: {listed(sorted(strange), 5)}")
+        if strange := set(document["layout"]) - {"variables", "utility", "utility_bins"}:
+            raise ValueError(f"unknown keys of the layout: {listed(sorted(strange), 5)}")
+        layout = Layout.from_dict(document["layout"])
+        aside = {str(reason): _whole(rows) for reason, rows in document["set_aside"].items()}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, EquipoiseError) as error:
+        said = error if isinstance(error, (ValueError, EquipoiseError)) else repr(error)
+        raise SchemaError(f"The cells in '{path}' are damaged ({said}).", "Count the rows again.") from error
+    if layout.id != document["layout_id"]:
+        raise SchemaError(f"The layout in '{path}' is not the one it was written with.", "Count the rows again.")
+    return layout, aside
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{value!r} is no number of rows")
+    return value
 
 
 def _column(table: Any, name: str) -> pa.Array:

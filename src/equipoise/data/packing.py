@@ -218,10 +218,11 @@ def checked_utility(values: pa.Array, name: str) -> NDArray[np.float64]:
 
 def _refuse(table: Any, variable: Variable, rows: NDArray[np.bool_]) -> None:
     text = column_of(table, variable.columns[0]).filter(pa.array(rows))
+    declared = f"Declared: {listed(variable.values)}." if variable.values else "It is true or false, or 0 or 1."
     seen = ["null" if value is None else f"'{value}'" for value in pc.unique(text).slice(0, 5).to_pylist()]
     raise VocabularyError(
         f"'{variable.name}' is missing or undeclared in {int(rows.sum()):,} rows: {listed(seen, 5)}.",
-        f"Declared: {listed(variable.values)}. Mend them, or pass unknown='set_aside'.",
+        f"{declared} Mend them, or pass unknown='set_aside'.",
         value=variable.name,
     )
 

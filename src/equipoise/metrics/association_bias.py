@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -21,6 +22,7 @@ from equipoise.estimate import Estimate
 from equipoise.metrics import gaps
 from equipoise.metrics.engines import preferences as words
 from equipoise.metrics.engines.images import groups_of, images_of
+from equipoise.metrics.engines.limits import drawn_limits, largest_limits, mean_limits, reaching_parity
 from equipoise.metrics.engines.nulls import permutation_p
 from equipoise.metrics.preference import AB, PairPreference
 from equipoise.protocols import Floats, Pairs
@@ -49,7 +51,10 @@ class Association:
     p_adjusted : tuple of float
         ``p`` of the pairs after Holm's correction over them.
     mean, maximum : Estimate
-        Over the pairs; intervals resample images, the pairs are taken as they are.
+        Over the pairs, which are taken as they are. Chance biases both upwards (see ``null_value``). Mean: percentiles of
+        the signed gaps over resampled images, the lower less twice the bias that the resampling shows. Maximum: from
+        the largest of lower limits that hold together (Bonferroni) to the largest upper limit, conservative. Coverage of
+        the value of an infinite sample, nominal 95 %, 400 images and 5 pairs: mean 95 to 99 %, maximum 96 to 100 %.
     scale : str
         ``difference``: r_1 - r_2, the gap is max - min; ``ratio``: r_1 / r_2, the gap is max / min (1 is parity);
         ``log_odds``: difference of ln(r / (1 - r)), 1/2 added to every count (Haldane; Anscombe).
@@ -144,13 +149,17 @@ def association_bias(
     scores = given.scores()
     hits = words.preferred(scores[:, 0], scores[:, 1])
     evidence = words.pairs_of(hits, code, valid)
-    drawn = _bias(words.pair_draws(hits, code, valid, draws, seed, given.clusters), scale)
+    again = words.pair_draws(hits, code, valid, draws, seed, given.clusters)
+    drawn, along = _bias(again, scale), _along(evidence, again, scale)
     null = _bias(words.pair_null(hits, code, valid, NULL_DRAWS, seed, given.clusters), scale)
     values = _bias(evidence, scale)
+    bounds = (1.0 if scale == "ratio" else 0.0, 1.0 if scale == "difference" else np.inf)
     signed = _signed(evidence, scale, level)
-    low, high = _limits(evidence, scale, level, signed)
+    low, high = _limits(evidence, scale, level)
+    limits = partial(_limits, evidence, scale)
     if given.clusters is not None:
-        low, high = bootstrap_interval(values, drawn, level)
+        low, high = bootstrap_interval(values, drawn, level, bounds=bounds)
+        limits = drawn_limits(values, along, bounds)
         signed = None
     p, n = permutation_p(values, null), int((code >= 0).sum())
 
@@ -161,8 +170,8 @@ def association_bias(
     return Association(
         groups, names, _rates(evidence, level, min_group), signed or (),
         tuple(one(values[i], (low[i], high[i]), null[:, i]) for i in range(len(names))), tuple(holm(p).tolist()),
-        one(values.mean(), bootstrap_interval(values.mean(), drawn.mean(1), level), null.mean(1)),
-        one(values.max(), bootstrap_interval(values.max(), drawn.max(1), level), null.max(1)), scale,
+        one(values.mean(), mean_limits(values.mean(), drawn.mean(1), along.mean(1), level, bounds), null.mean(1)),
+        one(values.max(), largest_limits(limits, len(names), level), null.max(1)), scale,
     )  # fmt: skip
 
 
@@ -203,8 +212,16 @@ def _signed(evidence: Pairs, scale: str, level: float) -> tuple[Estimate, ...] |
     )
 
 
-def _limits(evidence: Pairs, scale: str, level: float, signed: tuple[Estimate, ...] | None) -> Interval:
+def _along(evidence: Pairs, drawn: Pairs, scale: str) -> NDArray[np.float64]:
+    """Return draws (B, P) of the gap between the two groups that are the extremes of the data."""
+    values, again = (_on_scale(one.preferred, one.n, scale) for one in (evidence, drawn))
+    found = gaps.spread_along(values, evidence.valid, again)
+    return np.exp(found) if scale == "ratio" else found
+
+
+def _limits(evidence: Pairs, scale: str, level: float) -> Interval:
     """Return limits (P,) of the gap: of two groups those of the signed gap, folded; of more simultaneous ones."""
+    signed = _signed(evidence, scale, level)
     if signed is not None:
         low, high = (np.asarray([getattr(one, end) for one in signed]) for end in ("low", "high"))
         if scale != "ratio":
@@ -228,8 +245,7 @@ def _estimate(value: float, ends: Any, level: float, n: int, chance: Any, p: flo
         return Estimate.without("not_estimable", f"a rate of 0 has no {scale}", n=n, level=level)
     low, high = (float(end) for end in ends)
     usual = float(np.mean(chance)) if np.size(chance) else {"ratio": 1.0}.get(scale, 0.0)
-    if p > (1 - level) / 2:  # the test does not exclude parity, so neither does the interval
-        low = min(low, 1.0 if scale == "ratio" else 0.0)
+    low = float(reaching_parity(low, p, level, 1.0 if scale == "ratio" else 0.0))
     return Estimate(value, min(low, value), max(high, value), level, n, null_value=usual, p=p)
 
 

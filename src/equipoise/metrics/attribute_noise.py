@@ -5,12 +5,17 @@ A gap is E[y | s = 1] - E[y | s = 0]. With the attribute read as s_hat, and its 
     y independent of s_hat given s:   gap observed = (PPV + NPV - 1) gap          (1)  :func:`attenuation`
     y_hat independent of s given y:   gap observed = (sens + spec - 1) gap        (2)  :func:`label_noise`
     share of s:                       p = (p observed + spec - 1) / (sens + spec - 1)   (3)  :func:`rogan_gladen`
+    gap with weights w(s_hat, Y):     see :func:`weighted_gaps`                          (4)
 
 (1) is for errors in the attribute, (2) for errors in the label (an occupation read from a caption), both non-differential;
 they follow from the law of total expectation (Copeland, Checkoway, McMichael & Holbrook 1977, Am. J. Epidemiol.
 105:488-495). (3) is Rogan & Gladen (1978), Am. J. Epidemiol. 107:71-76. PPV, NPV, sensitivity and specificity are of the
 rows that the gap is over. Errors that depend on what is measured (an annotator that reads women as men more often where
-they are pilots) are in none of the three: only the same number on gold labels holds those.
+they are pilots) are in none of these: only the same number on gold labels holds those.
+
+(1) is of rows that weigh alike, or by what does not depend on s_hat. Weights of a balance depend on s_hat and on the labels
+at once: with them y is not independent of s_hat given s, and (1) would call a gap removed that is only hidden. (4) undoes
+the errors where they are non-differential, on the rows without weights, and weighs what they truly are.
 
 Intervals square and add the limits of the parts (Zou & Donner 2008, Stat. Med. 27:1693-1702), linearised where a formula
 divides. Where the interval of a factor holds 0, what was observed says nothing of the truth: ``not_estimable``.
@@ -21,8 +26,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from equipoise.errors import InputError
 from equipoise.estimate import Estimate
+
+Floats = NDArray[np.float64]
 
 
 def attenuation(ppv: Estimate, npv: Estimate) -> Estimate:
@@ -119,6 +129,135 @@ def corrected_gap(observed: Estimate, factor: Estimate) -> Estimate:
     if (observed.low >= 0 or observed.status == "exact") and value >= 0 and factor.low > 0:
         low = max(low, 0.0)  # a quotient of what is not negative
     return Estimate(value, low, high, level=observed.level, n=observed.n)
+
+
+def weighted_gaps(counts: ArrayLike, weights: ArrayLike, labels: ArrayLike, sens: float, spec: float) -> Floats:
+    """Return the gap in the rate of each label between the true groups, of rows whose weights came from the read ones, (4).
+
+    Parameters
+    ----------
+    counts : array_like (P, 2)
+        Rows without weights, by pattern Y of all that the weights depend on but the attribute: read as the first group,
+        and as the second.
+    weights : array_like (P, 2), float64
+        Mean weight of those rows, at least 0. Of a pattern without rows on one side, what such a row would get.
+    labels : array_like (P, L), bool
+        Where each label holds.
+    sens, spec : float
+        P(read first | is first) and P(read second | is second), whatever Y is.
+
+    Returns
+    -------
+    ndarray (L,), float64
+        Rate in the first group less that in the second; NaN where no weight of a group is left.
+
+    Raises
+    ------
+    InputError
+        If sens + spec is 1, or shapes differ.
+
+    Notes
+    -----
+    With J = sens + spec - 1 the confusion is inverted in every pattern,
+
+        n(1, Y) = (spec N(1, Y) - (1 - spec) N(0, Y)) / J        n(0, Y) = (sens N(0, Y) - (1 - sens) N(1, Y)) / J
+
+    N being read and n true rows; a true row is read as it would be, and has the weight of what it is read as:
+
+        W(1, Y) = n(1, Y) (sens w(1, Y) + (1 - sens) w(0, Y))    W(0, Y) = n(0, Y) ((1 - spec) w(1, Y) + spec w(0, Y))
+
+    gap of y_r = sum_Y y_r W(1, Y) / sum_Y W(1, Y) - the same of W(0, Y). All is linear in N, so that patterns of few rows
+    only add up. With equal weights it is (1) with the PPV and NPV that sens, spec and N imply.
+    """
+    first, second, y = _weighted(counts, weights, labels, sens, spec)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        gap = first @ y / first.sum() - second @ y / second.sum()
+    return np.where((first.sum() > 0) & (second.sum() > 0), gap, np.nan)
+
+
+def weighted_association(
+    counts: ArrayLike, weights: ArrayLike, labels: ArrayLike, sens: Estimate, spec: Estimate
+) -> Estimate:
+    """Return the largest size of :func:`weighted_gaps`: the association that is left where errors are undone.
+
+    Parameters
+    ----------
+    counts, weights, labels
+        As for :func:`weighted_gaps`.
+    sens, spec : Estimate
+        Of separate rows.
+
+    Returns
+    -------
+    Estimate
+        In [0, 1]. Its interval is that of ``sens`` and ``spec``, as the rows are all there are: the distances to the values
+        at their limits, squared and added. ``weak`` where a part is, or where some label implies a share outside [0, 1]:
+        the counts do not fit this error. ``not_estimable`` where the interval of sens + spec - 1 holds 0 or no gap is left.
+    """
+    factor = label_noise(sens, spec)
+    if not factor.has_value:
+        return factor
+
+    def at(one: float, two: float) -> float:
+        gaps = weighted_gaps(counts, weights, labels, one, two) if abs(one + two - 1) > 1e-9 else np.array([np.nan])
+        return float(np.abs(gaps).max(initial=0.0))
+
+    value = at(sens.value, spec.value)
+    if not math.isfinite(value):
+        return Estimate.without("not_estimable", "no weight of a group is left", n=factor.n, level=factor.level)
+    moves = []
+    if sens.status != "exact":
+        moves.append([at(limit, spec.value) - value for limit in (sens.low, sens.high)])
+    if spec.status != "exact":
+        moves.append([at(sens.value, limit) - value for limit in (spec.low, spec.high)])
+    below = math.sqrt(sum(max(0.0, *(-move for move in pair)) ** 2 for pair in moves))
+    above = math.sqrt(sum(max(0.0, *pair) ** 2 for pair in moves))
+    if not math.isfinite(below + above):
+        return Estimate.without(
+            "not_estimable", "at a limit of the error no gap is left", n=factor.n, level=factor.level
+        )
+    misfit = _misfit(counts, labels, sens.value, spec.value)
+    found = min(value, 1.0)
+    return Estimate(
+        found, min(max(value - below, 0.0), found), min(value + above, 1.0), level=factor.level, n=factor.n,
+        status="weak" if misfit or factor.status == "weak" else "ok", reason=misfit or factor.reason,
+    )  # fmt: skip
+
+
+def _weighted(
+    counts: ArrayLike, weights: ArrayLike, labels: ArrayLike, sens: float, spec: float
+) -> tuple[Floats, Floats, Floats]:
+    """Return (P,) weight of the first group and of the second, and (P, L) labels."""
+    n, w, y = np.asarray(counts, np.float64), np.asarray(weights, np.float64), np.asarray(labels, np.float64)
+    if n.ndim != 2 or n.shape[1] != 2 or w.shape != n.shape or y.ndim != 2 or len(y) != len(n):
+        raise InputError(
+            f"Counts, weights and labels have shapes {n.shape}, {w.shape} and {y.shape}.",
+            "Give (P, 2), (P, 2), (P, L).",
+        )
+    one, two = _true_rows(n, sens, spec)
+    return one * (w @ [sens, 1 - sens]), two * (w @ [1 - spec, spec]), y
+
+
+def _true_rows(read: Floats, sens: float, spec: float) -> tuple[Floats, Floats]:
+    """Return (...) rows of the first and of the second group from (..., 2) rows read as each."""
+    j = sens + spec - 1
+    if abs(j) < 1e-12:
+        raise InputError("sens + spec is 1.", "Such an answer says nothing of the truth.", value=j)
+    return read @ [spec, spec - 1] / j, read @ [sens - 1, sens] / j
+
+
+def _misfit(counts: ArrayLike, labels: ArrayLike, sens: float, spec: float) -> str:
+    """Return why the rows with or without some label do not fit an error, or nothing."""
+    n, y = np.asarray(counts, np.float64), np.asarray(labels, np.float64)
+    sums = np.concatenate([y.T @ n, (1 - y).T @ n])
+    one, two = _true_rows(sums, sens, spec)
+    slack = 1e-9 * sums.sum(1)
+    lost = int(((one < -slack) | (two < -slack)).reshape(2, -1).any(0).sum())
+    return (
+        f"{lost} of {y.shape[1]} labels do not fit this error: fewer rows of a group than it alone would give"
+        if lost
+        else ""
+    )
 
 
 def _factor(what: str, one: Estimate, two: Estimate) -> Estimate:

@@ -42,6 +42,22 @@ def spread(values: Floats, valid: NDArray[np.bool_]) -> Floats:
     return np.where(enough, largest(values, taking_part) - smallest(values, taking_part), np.nan)
 
 
+def spread_along(values: Floats, valid: NDArray[np.bool_], drawn: Floats) -> Floats:
+    """Return draws (B, ...) of max - min with the two groups held fixed that are the extremes of ``values`` (..., G).
+
+    Their deviation is that of a signed difference. That of the gap itself is too small near 0, where |x| folds.
+    """
+    taking_part, _ = participants(values, valid)
+    top = np.where(taking_part, values, -np.inf).argmax(-1)[..., None]
+    others = taking_part & (np.arange(values.shape[-1]) != top)
+    bottom = np.where(others, values, np.inf).argmin(-1)[..., None]
+    one, other = (
+        np.take_along_axis(drawn, np.broadcast_to(place, (*drawn.shape[:-1], 1)), -1)[..., 0] for place in (top, bottom)
+    )
+    with np.errstate(invalid="ignore"):
+        return one - other
+
+
 def each_level(level: float, limits: int) -> float:
     """Return the level of each of several limits that shall hold together at ``level`` (Bonferroni)."""
     return 1 - (1 - level) / max(limits, 1)

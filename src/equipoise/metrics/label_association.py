@@ -19,9 +19,11 @@ from equipoise.errors import InputError
 from equipoise.estimate import Estimate
 from equipoise.metrics import gaps
 from equipoise.metrics.engines.images import groups_of, images_of
+from equipoise.metrics.engines.limits import largest_limits, reaching_parity
 from equipoise.metrics.engines.nulls import permutation_p
 from equipoise.metrics.preference import AB
-from equipoise.stats import bootstrap_interval, holm, mean_gap_null, mean_interval, row_weights, welch
+from equipoise.stats import holm, mean_gap_null, mean_interval, welch
+from equipoise.stats.intervals import Interval
 from equipoise.store.embeddings import EmbeddingSet
 
 NULL_DRAWS = 2000
@@ -39,7 +41,9 @@ class LabelAssociation:
     p_adjusted : tuple of float
         ``p`` of the labels after Holm's correction over them.
     maximum : Estimate
-        The largest ``bias``; its ``null_value`` and ``p`` are those of the maximum when groups are shuffled.
+        The largest ``bias``; its ``null_value`` and ``p`` are those of the maximum when groups are shuffled. Its limits
+        go from the largest of lower limits that hold together (Bonferroni) to the largest upper limit: conservative, 93 to
+        100 % measured at a nominal 95 % (400 images, 5 to 30 labels).
     protocol : str
     """
 
@@ -61,7 +65,6 @@ def label_association(
     scale: float = 100.0,
     level: float = 0.95,
     min_group: int = 30,
-    draws: int = 500,
     seed: int = 0,
 ) -> LabelAssociation:
     """Return the association bias over all labels of a softmax.
@@ -79,13 +82,13 @@ def label_association(
         With arrays: names of the groups.
     scale : float, default 100
         The model's logit scale (1 / temperature); 100 is that of CLIP.
-    level, min_group, draws, seed
+    level, min_group, seed
 
     Returns
     -------
     LabelAssociation
-        Intervals of a label: Welch for two groups, folded; simultaneous limits of the means for more. Of the maximum:
-        bootstrap. Rows count as independent.
+        Intervals of a label: Welch for two groups, folded; simultaneous limits of the means for more. Rows count as
+        independent.
 
     Raises
     ------
@@ -113,26 +116,27 @@ def label_association(
     inside = (code >= 0) & valid[np.maximum(code, 0)]
     chances = softmax(scale * given.scores()[0].astype(np.float64), axis=0)[:, inside]
     member = (code[inside, None] == np.arange(len(groups))).astype(np.float64)
+    # gaps do not hang on the offset; without it equal rows differ by exactly 0
+    chances -= chances[:, :1]
     means = _means(chances, member)
     values = gaps.spread(means, valid)
-    deviations = np.sqrt(_means(chances**2, member) - means**2) * np.sqrt(counts / np.maximum(counts - 1, 1))
-    if len(groups) == 2:
-        (m1, m2), (s1, s2), (n1, n2) = means.T, deviations.T, counts
-        ends = welch(m1, s1, n1, m2, s2, n2, level)
-        low, high = gaps.folded(*ends)
-    else:
-        low, high = gaps.spread_limits(means, lambda each: mean_interval(means, deviations, counts, each), valid, level)
-    drawn = np.empty((draws, many))
-    for b in range(draws):
-        drawn[b] = gaps.spread(_means(chances, member * row_weights(member.shape[0], b, seed)[:, None]), valid)
+    away = chances - means[:, code[inside]]
+    deviations = np.sqrt(_means(away**2, member)) * np.sqrt(counts / np.maximum(counts - 1, 1))
+
+    def limits(at: float) -> Interval:
+        if len(groups) == 2:
+            (m1, m2), (s1, s2), (n1, n2) = means.T, deviations.T, counts
+            return gaps.folded(*welch(m1, s1, n1, m2, s2, n2, at))
+        return gaps.spread_limits(means, lambda each: mean_interval(means, deviations, counts, each), valid, at)
+
+    low, high = limits(level)
     place = np.cumsum(valid) - 1
     null, _ = mean_gap_null(chances, place[code[inside]], int(valid.sum()), NULL_DRAWS, seed)
     p, n = permutation_p(values, null), int(inside.sum())
-    top = bootstrap_interval(values.max(), drawn.max(1), level, bounds=(0.0, 1.0))
     return LabelAssociation(
         groups, names,
         tuple(_estimate(values[r], low[r], high[r], level, n, null[:, r]) for r in range(many)), tuple(holm(p).tolist()),
-        _estimate(values.max(), *top, level, n, null.max(1)),
+        _estimate(values.max(), *largest_limits(limits, many, level), level, n, null.max(1)),
     )  # fmt: skip
 
 
@@ -143,10 +147,10 @@ def _means(values: Any, member: Any) -> Any:
 
 def _estimate(value: Any, low: Any, high: Any, level: float, n: int, null: Any) -> Estimate:
     p = float(permutation_p(value, null))
-    low = 0.0 if p > (1 - level) / 2 else float(low)  # the test does not exclude parity, so neither does the interval
+    low = float(reaching_parity(low, p, level))
     return Estimate(
         float(value),
-        min(low, float(value)),
+        min(float(low), float(value)),
         max(float(high), float(value)),
         level,
         n,

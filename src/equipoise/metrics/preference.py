@@ -23,7 +23,8 @@ class RepresentationBias(Metric):
 
     Meant for pictures that show no people: nothing in them calls for one word or the other. On pictures of people it is
     the balance of a zero-shot classifier's answers. With two groups it is |share - 1/2|, the same for both. Interval:
-    Wilson limits of each share (holding together for more than two groups), folded. Even without a preference
+    Wilson limits of each share (holding together for more than two groups), folded; of the mean over sets as for the
+    association bias. Even without a preference
     n images give 0.399 / sqrt(n) on average (two groups): it is printed beside the value.
     """
 
@@ -57,6 +58,15 @@ class RepresentationBias(Metric):
         low, high = gaps.folded(low - 1 / max(groups, 1), high - 1 / max(groups, 1))
         missing = np.isnan(self.statistic(evidence))
         return tuple(np.where(missing, np.nan, each.max(-1, initial=-np.inf)) for each in (low, high))  # type: ignore[return-value]
+
+    def along(self, evidence: Preferences, drawn: Preferences) -> Floats:
+        """Return draws (B, ...) of the signed distance of the group that is worst in ``evidence``, towards its side."""
+        shares, wanted = self.shares(evidence)
+        worst = np.abs(shares - wanted).argmax(-1)[..., None]
+        side = np.sign(np.take_along_axis(shares, worst, -1) - wanted)[..., 0]
+        again, _ = self.shares(drawn)
+        moved = np.take_along_axis(again, np.broadcast_to(worst, (*again.shape[:-1], 1)), -1)[..., 0]
+        return np.where(side == 0, 1.0, side) * (moved - wanted)
 
     @staticmethod
     def shares(evidence: Preferences) -> tuple[Floats, float]:
@@ -105,7 +115,8 @@ class AssociationBias(Metric):
     """Largest difference between groups of the share of their images that prefer the first text of a pair.
 
     For two groups the size of P(prefers A | woman) - P(prefers A | man). Interval: Newcombe for two groups, folded;
-    simultaneous Wilson limits for more, conservative. A family's value is the mean over its pairs.
+    simultaneous Wilson limits for more, conservative. A family's value is the mean over its pairs, which chance biases
+    upwards: its limits are percentiles of the signed gaps, the lower less twice the bootstrap's bias.
     """
 
     descriptor = MetricDescriptor(
@@ -132,6 +143,11 @@ class AssociationBias(Metric):
         preferred, n = _cells(evidence)
         rates = gaps.divide(preferred, n)
         return gaps.spread_limits(rates, lambda each: wilson(preferred, n, each), evidence.valid, level)
+
+    def along(self, evidence: Pairs, drawn: Pairs) -> Floats:
+        """Return draws (B, ...) of the gap between the two groups that are the extremes of ``evidence``."""
+        rates, again = (gaps.divide(*_cells(one)) for one in (evidence, drawn))
+        return gaps.spread_along(rates, evidence.valid, again)
 
 
 def _cells(evidence: Pairs) -> tuple[Floats, Floats]:
@@ -176,6 +192,8 @@ class MaxAssociationBias(Metric):
 
     A maximum of maxima: chance alone gives more than for one pair, so it always stands beside the value that
     shuffled groups give. It says of one pair what the mean says of all, so a ledger tests the mean alone.
+    Interval: from the largest of the pairs' lower limits, which hold together (Bonferroni), to the largest of their
+    upper limits. It covers the largest bias of an infinite sample, conservatively; no bootstrap of a maximum does.
     """
 
     descriptor = MetricDescriptor(

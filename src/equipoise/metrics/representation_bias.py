@@ -21,7 +21,8 @@ from equipoise.errors import InputError
 from equipoise.estimate import Estimate
 from equipoise.metrics.engines import preferences as words
 from equipoise.metrics.engines.images import Images, images_of
-from equipoise.metrics.engines.nulls import permutation_p, with_no_disparity
+from equipoise.metrics.engines.limits import mean_limits, reaching_parity
+from equipoise.metrics.engines.nulls import permutation_p
 from equipoise.metrics.preference import RB, RepresentationBias, WordShare, expected_bias, sign_p
 from equipoise.stats import bootstrap_interval, mean_interval, two_sided_p
 from equipoise.store.embeddings import EmbeddingSet
@@ -46,7 +47,8 @@ class Representation:
         By set: the largest distance of a group's share from the equal share (two groups: |share - 1/2|); ``null_value``
         is its expectation without a preference.
     mean : Estimate
-        Mean of ``bias`` over the sets; its interval resamples images, the sets are taken as they are.
+        Mean of ``bias`` over the sets, which are taken as they are; its interval resamples images and takes out the bias
+        that the resampling shows.
     range : tuple of float
         Smallest and largest ``bias``: how much hangs on the choice of words.
     soft : bool
@@ -177,11 +179,12 @@ def _hard(
         one, other = (evidence.counts - ties[:, None] / 2).T
         expected = np.asarray([expected_bias(n - int(t)) * (n - int(t)) / n if t < n else 0.0 for t in ties])
         p = np.asarray([sign_p(a, b) for a, b in zip(one, other, strict=True)])
-    low, high = with_no_disparity(bias.descriptor, low, high, p, level)
+    low = reaching_parity(low, p, level)
     mean = float(values.mean())
-    ends = bootstrap_interval(mean, bias.statistic(drawn).mean(1), level, bounds=bias.descriptor.bounds)
+    moved = bias.statistic(drawn).mean(1), bias.along(evidence, drawn).mean(1)
+    bottom_mean, top_mean = mean_limits(mean, *moved, level, bias.descriptor.bounds)
     mean_p = permutation_p(mean, null.mean(1))
-    ends = with_no_disparity(bias.descriptor, *ends, mean_p, level)
+    ends = reaching_parity(bottom_mean, mean_p, level), top_mean
     return Representation(
         groups, names,
         tuple(
@@ -214,7 +217,8 @@ def _soft(
     inside = (low <= 0) & (high >= 0)
     sizes = np.abs(values)
     bottom, top = np.where(inside, 0.0, np.minimum(abs(low), abs(high))), np.maximum(abs(low), abs(high))
-    ends = bootstrap_interval(sizes.mean(), np.abs(drawn).mean(1), level, bounds=(0.0, 0.5))
+    moved = np.abs(drawn).mean(1), (drawn * np.where(values < 0, -1.0, 1.0)).mean(1)
+    ends = mean_limits(float(sizes.mean()), *moved, level, (0.0, 0.5))
     every = range(len(names))
     return Representation(
         groups, names,

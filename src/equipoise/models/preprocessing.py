@@ -84,7 +84,8 @@ def read_preprocessing(spec: str | Path | Mapping[str, Any] | Preprocessing) -> 
     ----------
     spec : str, path, mapping or Preprocessing
         A name as ``"clip"``; a JSON or TOML file with the fields of :class:`Preprocessing`; the
-        ``preprocessor_config.json`` of a transformers model, or its folder.
+        ``preprocessor_config.json`` of a transformers model, or its folder. A text that is a name is that name; a
+        ``Path`` of a folder is the folder, whatever it is called.
 
     Raises
     ------
@@ -98,7 +99,8 @@ def read_preprocessing(spec: str | Path | Mapping[str, Any] | Preprocessing) -> 
 
         return preprocessing_of_processor(spec) if is_processor(spec) else Preprocessing.from_dict(spec)
     path = Path(spec)
-    if str(spec) in NAMED or not (path.suffix.lower() in (".json", ".toml") or path.is_dir()):
+    a_folder = isinstance(spec, Path) and path.is_dir()
+    if (str(spec) in NAMED and not a_folder) or not (path.suffix.lower() in (".json", ".toml") or path.is_dir()):
         return named(str(spec))
     read = read_preprocessing(_read(path))
     return read if read.name else replace(read, name=path.name)

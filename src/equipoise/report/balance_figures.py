@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from equipoise.compare.data_wording import are_chances, judged
 from equipoise.report.bars import histogram
 from equipoise.report.charts import Point, domain, dumbbells
 from equipoise.report.distributions import PANELS, Figure
@@ -66,7 +67,7 @@ def other_figure(subject: Subject, name: str) -> list[Figure]:
     """Return what moved though nobody balanced it: associations and shares of other attributes and pairs."""
     rows = [
         row for row in subject.gated
-        if not row["targeted"] and row["attribute"] and row["metric"] in MOMENTS and _both(row)
+        if not row["targeted"] and row["attribute"] and row["metric"] in MOMENTS and _both(row) and judged(row)
     ]  # fmt: skip
     if not rows:
         return []
@@ -109,9 +110,15 @@ def retention_figure(subject: Subject, name: str) -> list[Figure]:
         panels.append((f"{key}={group}", points))
     least = min((row for row in rows if row["n"]), key=lambda row: row["after"])
     where = f"{least['attribute']}={least['group']} in {least['query']}" if least["group"] else least["query"]
-    title = f"Rows kept by label and group: least of {where}, {number(100 * least['after'])} %"
+    chances = are_chances(subject.rows)
+    size = f"{number(100 * least['after'])} %" if chances else number(least["after"])
+    title = f"{'Rows kept' if chances else 'Mean weight'} by label and group: least of {where}, {size}"
     note = _drawn(len(order), len(labels), "those of which least is kept")
-    return [_figure(name, title, panels, "Mean weight (share of the rows kept)", ("value",), note)]
+    return [
+        _figure(
+            name, title, panels, "Mean weight (share of the rows kept)" if chances else "Mean weight", ("value",), note
+        )
+    ]
 
 
 def weight_figure(subject: Subject, name: str) -> list[Figure]:
@@ -188,7 +195,7 @@ def _point(row: Row, label: str) -> Point:
 
 
 def _family(row: Row) -> str:
-    return ": proxies" if row["family"] == "proxies" else ""
+    return {"proxies": ": proxies", "exempt": ": exempt labels"}.get(row["family"], "")
 
 
 def _spoken(points: Sequence[Point]) -> str:

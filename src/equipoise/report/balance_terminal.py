@@ -10,6 +10,7 @@ from equipoise.compare.data_wording import percent
 from equipoise.report.numbers import number, whole
 
 DEAREST = 5
+ROUNDED = 6  # decimals of what is zero but for rounding
 _MOMENTS = {
     "rb": "RB (shares of groups)",
     "ab": "AB (association of labels)",
@@ -19,12 +20,14 @@ _MOMENTS = {
 }
 
 
-def balance_lines(report: Any) -> list[str]:
+def balance_lines(report: Any, kind: str = "share") -> list[str]:
     """Return what a BalanceReport says, a line each.
 
     Parameters
     ----------
     report : BalanceReport
+    kind : {"share", "absolute", "gap"}
+        What the tolerance is of.
     """
     lines = []
     for name, title in _MOMENTS.items():
@@ -38,12 +41,12 @@ def balance_lines(report: Any) -> list[str]:
         f"effective sample size {number(report.ess)}, largest weight {number(report.max_weight)} times the mean, "
         f"prevalence of a label changed by a factor of up to {number(report.prevalence_factor)}"
     )
-    return [*lines, *cost_lines(report)]
+    return [*lines, *cost_lines(report, kind)]
 
 
-def cost_lines(report: Any) -> list[str]:
+def cost_lines(report: Any, kind: str = "share") -> list[str]:
     """Return what a BalanceReport says beyond a ledger: the dearest constraints, what was left out, the certificate."""
-    lines = _dearest(report)
+    lines = _dearest(report, kind)
     if report.exempt:
         shown = "; ".join(report.exempt[:3])
         more = f"; and {len(report.exempt) - 3} more" if len(report.exempt) > 3 else ""
@@ -56,7 +59,13 @@ def cost_lines(report: Any) -> list[str]:
 def certificate(report: Any) -> str:
     """Return the status of the solution with its duality gap."""
     gap = f"duality gap {max(report.gap, 0.0):.1e}" if math.isfinite(report.gap) else "no duality gap"
-    limit = f"; at most {number(report.eta_max)} could be kept" if math.isfinite(report.eta_max) else ""
+    limit = ""
+    if math.isfinite(most := report.eta_max):
+        limit = (
+            f"; at most {number(most)} could be kept"
+            if most <= 1
+            else f"; the mean weight could be up to {number(most)}"
+        )
     return (
         f"{report.status}: {gap}, price {number(report.price)}, {whole(report.cells)} cells, "
         f"{whole(report.evaluations)} evaluations{limit}"
@@ -70,7 +79,7 @@ def control_lines(controls: Sequence[Mapping[str, Any]], named: Any) -> list[str
         if control["arm"] == "main":
             continue
         parts = [
-            f"{title} {number(control[name])}"
+            f"{title} {number(round(control[name], ROUNDED))}"
             for name, title in (
                 ("rb", "RB"),
                 ("ab", "AB"),
@@ -140,15 +149,17 @@ def _worst(report: Any) -> str | None:
     return text
 
 
-def _dearest(report: Any) -> list[str]:
+def _dearest(report: Any, kind: str) -> list[str]:
     active = report.active[:DEAREST]
     if not active:
         return ["no constraint costs anything"]
-    lines = [f"dearest of {whole(len(report.active))} constraints that cost anything:"]
+    lines = [f"dearest of {whole(len(report.active))} constraints that cost anything, by price per unit of tolerance:"]
     for row in active:
         mark = ", broken" if row.broken else ""
+        # other tolerances are of something else than the share that stands beside them
+        allowed = f" ± {number(row.tolerance)}" if kind == "share" or row.kind == "prevalence" else ""
         lines.append(
             f"  {row.name}: {number(row.before)} -> {number(row.value)} "
-            f"(wanted {number(row.wanted)} ± {number(row.tolerance)}), price {number(row.price)}{mark}"
+            f"(wanted {number(row.wanted)}{allowed}), price {number(row.price)}{mark}"
         )
     return lines

@@ -6,6 +6,7 @@ light and dark. Everything passes through an XML tree, so that text is always es
 
 from __future__ import annotations
 
+import math
 import re
 from xml.etree import ElementTree
 
@@ -94,7 +95,8 @@ def interval_bar(value: float | None, low: float | None, high: float | None, mar
     """Return a change and its interval against the band of its margin, as a small SVG; ``""`` without a number.
 
     The scale is the margin: the band reaches from -1 to 1 margin and the picture from -4 to 4. What lies outside
-    ends in an arrow at the edge. It is decoration to a reader who does not see it: the numbers stand beside it.
+    ends in an arrow at the edge; a change that does is said in words too. The rest is decoration to a reader who does
+    not see it: the numbers stand beside it.
     """
     if value is None or not margin:
         return ""
@@ -120,7 +122,13 @@ def interval_bar(value: float | None, low: float | None, high: float | None, mar
             parts.append(f'<path d="M{right + 7:.1f} 9l-7 -4v8z" fill="var(--after)"></path>')
     if abs(value / margin) <= reach:
         parts.append(f'<circle cx="{at(value):.1f}" cy="9" r="4" fill="var(--after)"></circle>')
-    return "".join(parts) + "</svg>"
+        return "".join(parts) + "</svg>"
+    out = math.copysign(1.0, value)
+    edge, size = at(value), f"{abs(value / margin):.3g}"
+    parts.append(f'<circle cx="{edge - 5 * out:.1f}" cy="9" r="4" fill="var(--after)"></circle>')
+    parts.append(f'<path d="M{edge + 7 * out:.1f} 9l{-7 * out:g} -5v10z" fill="var(--after)"></path>')
+    where = "below" if value < 0 else "above"
+    return "".join(parts) + f'</svg><span class="unseen">{size} margins {where} none, beyond the edge</span>'
 
 
 Side = tuple[float | None, float | None, float | None]

@@ -89,6 +89,39 @@ def remove_leftovers(folder: str | Path) -> None:
         partial.unlink(missing_ok=True)
 
 
+def remove_stale(path: str | Path, *, held: bool = False) -> None:
+    """Remove what processes that are gone left half written of one file.
+
+    Parameters
+    ----------
+    path : path
+        The file that they were to write.
+    held : bool
+        Whether a lock says that nobody else writes it; else what a running process has begun stays.
+    """
+    path = Path(path)
+    start = f".{path.name}."
+    try:
+        found = [item for item in path.parent.iterdir() if item.name.startswith(start) and item.suffix == PARTIAL]
+    except OSError:
+        return
+    for item in found:
+        process = item.name[len(start) : -len(PARTIAL)]
+        if process.isdecimal() and (held or not _runs(int(process))):
+            with suppress(OSError):
+                item.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True  # of another user
+    return True
+
+
 def check_sha256(path: str | Path, sha256: str) -> None:
     """Raise ChecksumError if a file's bytes are not those that were recorded, MissingFileError if it is gone."""
     found = sha256_of(path)

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from shared_data import DATA
 
+from equipoise.compare.cells import compare_cells
 from equipoise.data.cell_table import CellTable
 from equipoise.data.layout_of import layout_of
 from equipoise.data.packing import pack
@@ -483,6 +484,21 @@ def test_controls_of_other_modes(mixed):
     assert controls["random-subsample"].keep == pytest.approx(1)
     share = {row.name: row.value for row in controls["rake"].report_.constraints}
     assert share["share(gender=man | job=nurse)"] == pytest.approx(0.4, abs=1e-5)
+
+
+def test_a_control_that_refuses_leaves_the_others():
+    """60 % of the rows are nurses, all of them to be women: half of all rows cannot be women where nurses stay as many."""
+    rows = pa.table({"gender": ["woman", "man"] * 50, "job": ["nurse"] * 60 + ["pilot"] * 40})
+    cells = CellTable.from_batches([rows], layout_of(rows, ["gender"], ["job"]))
+    shares = {"gender": {"woman": 0.5, "man": 0.5}, "gender | job=nurse": {"woman": 1.0, "man": 0.0}}
+    method = M4("gender", ["job:nurse"], shares=shares).fit(rows)
+    refused: dict[str, str] = {}
+    assert list(data_controls(method, refused=refused)) == NAMES[:-1]
+    assert list(refused) == ["rake"]
+    with pytest.raises(InfeasibleBalance, match="contradict each other"):
+        data_controls(method)
+    notes = compare_cells(cells, None, M4("gender", ["job:nurse"], shares=shares).fit(cells)).document.after["notes"]
+    assert any("Raking refuses: The shares wanted in" in note for note in notes)
 
 
 def test_weights_are_sample_weights_of_scikit_learn(mixed):

@@ -19,6 +19,7 @@ from equipoise.errors import (
     VocabularyError,
 )
 from equipoise.mitigate.data.m4 import M4
+from equipoise.mitigate.data.reweigh import Reweigh
 
 
 def rows(*counts: tuple[str, object, int]) -> pa.Table:
@@ -396,3 +397,86 @@ def test_documents_that_are_none(tmp_path):
             M4.load(tmp_path / name)
     with pytest.raises(InputError, match="cannot be read"):
         M4.load(tmp_path / "c.json")
+
+
+def test_a_price_that_no_raising_makes_large_enough_is_not_told_as_infeasible():
+    exact = {"tolerance": 0.0, "tolerance_first": 0.0}
+    for keep, cap, said in (
+        (0.5, 1, r"they can be met with keep=0.5 \(up to 0.600 of the rows can be kept\)"),
+        (1.0, 10, r"they can be met with keep=1 \(up to a mean weight of 6.000 can be kept\)"),
+        ("auto", 1, "and they can be met"),
+    ):
+        with pytest.raises(InputError, match=said) as caught:
+            M4("gender", "y", keep=keep, cap=cap, price=1e-4, **exact).fit(FOUR)
+        assert not isinstance(caught.value, InfeasibleBalance)
+        assert "price=0.0001, even raised to 0.01, is too small" in str(caught.value)
+        assert "Use a price above 0.01 (the default is 100)" in str(caught.value)
+        assert "keep<=" not in str(caught.value)
+        assert M4("gender", "y", keep=keep, cap=cap, price=1.0, **exact).fit(FOUR).report_.status == "exact"
+
+
+def test_under_a_cap_above_one_it_is_the_mean_weight_that_is_limited():
+    with pytest.raises(InfeasibleBalance) as caught:
+        M4("gender", "y", keep=1.0, cap=1.5, tolerance=0.0, tolerance_first=0.0).fit(FOUR)
+    assert "No weights up to 1.5 have a mean of 1.00: it can be at most 0.900" in str(caught.value)
+    assert "keep='auto' with cap=1, keep<=0.9, a larger tolerance, or cap>=1.67" in str(caught.value)
+
+
+def test_the_published_mode_says_infeasible_where_it_is():
+    easy = M4.faithful("gender", "y", eps_d=0.5, eps_r=0.5).fit(FOUR).report_
+    assert (easy.status, easy.warnings) == ("online", ())
+    assert not any(row.broken for row in easy.constraints)
+    hard = M4.faithful("gender", "y").fit(FOUR).report_
+    assert hard.status == "infeasible"
+    assert "broken at the last duals" in hard.warnings[0]
+
+
+def test_a_deleted_label_leaves_a_prevalence_factor():
+    table = rows(("man", True, 30), ("man", False, 50), ("woman", False, 60))
+    report = M4("gender", "y", unbalanceable="drop_rows").fit(table).report_
+    assert report.labels[0].retention == pytest.approx(0, abs=1e-9)
+    assert report.prevalence_factor >= 1
+    assert np.isfinite(report.prevalence_factor)
+
+
+def test_an_excluded_group_is_worded_by_the_tolerance():
+    shares = {"gender": {"man": 1.0, "woman": 0.0}}
+    exact = M4("gender", shares=shares, tolerance=0.0).fit(FOUR)
+    assert exact.report_.warnings[0].endswith("rows of the excluded group get no weight.")
+    assert exact.weights(FOUR)[50:] == pytest.approx(0, abs=1e-9)
+    near = M4("gender", shares=shares, tolerance=0.1).fit(FOUR)
+    assert near.report_.warnings[0].endswith("rows of the excluded group are left as far as the tolerance allows.")
+    assert near.weights(FOUR)[50:].min() > 0
+
+
+def test_an_unknown_flag_is_refused_without_an_empty_list():
+    table = FOUR.set_column(1, "y", pa.array([None] + FOUR["y"].to_pylist()[1:], pa.bool_()))
+    with pytest.raises(VocabularyError, match=r"'y' is missing or undeclared in 1 rows: null\. It is true or false"):
+        M4("gender", "y", unknown="error").fit(table)
+
+
+def test_a_number_is_the_share_of_the_first_of_two_values():
+    named = {"gender": {"man": 0.3, "woman": 0.7}}
+    wanted = M4("gender", "y", shares=named).fit(FOUR)
+    for shares in ({"gender": 0.3}, 0.3):
+        found = M4("gender", "y", shares=shares).fit(FOUR)
+        assert np.array_equal(found.weights(FOUR), wanted.weights(FOUR))
+        assert "shares=0.3 for 'gender': man 0.3, woman 0.7." in found.report_.notes
+        assert np.array_equal(Reweigh("gender", "y", shares=shares).fit(FOUR).weights(FOUR),
+                              Reweigh("gender", "y", shares=named).fit(FOUR).weights(FOUR))  # fmt: skip
+        assert len(found.controls()) == 5
+    # the order is that of the declaration
+    turned = M4("gender", "y", shares=0.7, vocabulary={"gender": ["woman", "man"]}).fit(FOUR)
+    assert turned.weights(FOUR) == pytest.approx(wanted.weights(FOUR), abs=1e-12)
+    assert "shares=0.7 for 'gender': woman 0.7, man 0.3." in turned.report_.notes
+    inside = M4("gender", "y", shares={"gender | y": 0.3}).fit(FOUR)
+    assert inside.report_.constraints[0].wanted in (0.3, 0.5)
+    assert {row.wanted for row in inside.report_.constraints} == {0.3, 0.5}
+    equal = M4(["gender", "y"], shares=0.5).fit(FOUR)
+    assert np.array_equal(equal.weights(FOUR), M4(["gender", "y"]).fit(FOUR).weights(FOUR))
+    three = rows(("man", True, 3), ("woman", False, 3), ("other", True, 3))
+    for shares in (0.5, {"gender": 0.5}):
+        with pytest.raises(InputError, match="A number is the share of the first of two"):
+            M4("gender", "y", shares=shares).fit(three)
+    with pytest.raises(InputError, match="A share for 'gender' is 1.5"):
+        M4("gender", "y", shares=1.5).fit(FOUR)

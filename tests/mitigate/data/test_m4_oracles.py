@@ -322,3 +322,30 @@ def test_fairface_the_trap_of_kept_prevalence_is_said(faces):
     assert "caps what is kept at 0.6995" in note
     assert "'race=Middle Eastern' (0.6995)" in note
     assert "keep=1.0 with cap=10" in note
+
+
+PRICES = {
+    # labels, options, price of Middle Eastern, of the share over all rows
+    "race": (("race",), {}, 0.0665, 0.0679),
+    "race + age, weights": (("race", "age"), {"keep": 1.0, "cap": 10}, 0.0510, None),
+    "gap": (("race", "age"), {"keep": 1.0, "cap": 10, "tolerance_kind": "gap", "tolerance": 0.02}, 0.1189, None),
+    "absolute": (
+        ("race", "age"), {"keep": 1.0, "cap": 10, "tolerance_kind": "absolute", "tolerance": 0.002}, 0.58758, None,
+    ),
+}  # fmt: skip
+
+
+@needs_fairface
+@pytest.mark.parametrize("name", PRICES)
+def test_prices_on_fairface(faces, name):
+    labels, options, price, overall = PRICES[name]
+    rows = M4("gender", labels, **options).fit(faces).report_.constraints
+    dearest = next(row for row in rows if row.kind == "second")
+    assert dearest.name == "share(gender=Female | race=Middle Eastern)"
+    assert dearest.price == pytest.approx(price, abs=6e-5)
+    assert dearest.lam < 0
+    assert [row.price for row in rows] == sorted((row.price for row in rows), reverse=True)
+    if overall is not None:
+        assert rows[0].name == "share(gender=Female)"
+        assert rows[0].price == pytest.approx(overall, abs=6e-5)
+        assert abs(dearest.lam) > abs(rows[0].lam)  # lambda alone would rank the rare label first

@@ -59,6 +59,16 @@ def test_weights_lie_within_the_cap_and_have_their_mean(seed, eta, cap):
     assert found.gap <= 1e-6
 
 
+@pytest.mark.parametrize(
+    ("seed", "eta", "cap"), [(75822, 0.99999, 2.6949133668274503), (374606, 0.48472497561383243, 1.8911657421138086)]
+)
+def test_duals_that_stall_at_the_price_are_approached_from_below(seed, eta, cap):
+    """One start ends 4.6 and 3.1 above the optimum, where many duals are at the price."""
+    found = random_problem(seed, tolerance=0.05).solve(eta=eta, cap=cap)
+    assert found.broken.any()
+    assert found.gap <= 1e-6
+
+
 @settings(max_examples=12)
 @given(seed=st.integers(0, 10**6), data=st.data())
 def test_the_gradient_is_that_of_the_value(seed, data):
@@ -168,11 +178,12 @@ def test_names_of_groups_do_not_matter(b):
     assert np.array_equal(fit.duals_.packed, renamed.duals_.packed)
     assert [name.replace("g=c", "g=a") for name in renamed.duals_.names] == list(fit.duals_.names)
     swapped, third = report(("b", "a"))
-    assert third == pytest.approx(q, abs=1e-9)
+    # the column of two groups is that of the first name: 1 - s in place of s, equal but for the last bits
+    assert np.abs(third - q).max() <= 4e-15
     # exactly the two names change places
     for row, other_row in zip(fit.report_.labels, swapped.report_.labels, strict=True):
-        assert other_row.group_retention["g=b"] == pytest.approx(row.group_retention["g=a"], abs=1e-9)
-        assert other_row.group_retention["g=a"] == pytest.approx(row.group_retention["g=b"], abs=1e-9)
+        assert other_row.group_retention["g=b"] == pytest.approx(row.group_retention["g=a"], abs=1e-14)
+        assert other_row.group_retention["g=a"] == pytest.approx(row.group_retention["g=b"], abs=1e-14)
         assert replace(other_row, group_retention={}, retention=0, prevalence_after=0) == replace(
             row, group_retention={}, retention=0, prevalence_after=0
         )
@@ -227,21 +238,58 @@ def test_the_report_says_what_the_formulas_say(b):
     assert report.worst_retention <= kept
 
 
-def test_the_price_is_what_more_tolerance_would_save():
-    """|lambda| is the derivative of the objective by the tolerance (envelope theorem)."""
-    s, y = correlated(4000, 2, 3, 7)
-    cells = flags(s, y)
+KEEPS = ({"eta": 1, "cap": 10}, {"eta": 0.8, "cap": 1}, {"free_mean": True})
 
-    def at(delta):
-        rows = of_cells(cells, 2, WANTED, tolerance=0, tolerance_first=0, kind="absolute")
-        moments = rows.moments
-        tolerance = np.where(np.arange(len(moments)) == 0, 0.004 + delta, 0.004)
-        return replace(rows, moments=replace(moments, tolerance=tolerance, _maps={})).solve(eta=1, cap=10)
 
-    here, step = at(0.0), 1e-5
-    assert abs(here.duals.lam[0]) > 0.01
-    slope = (at(step).objective - at(-step).objective) / (2 * step)
-    assert slope == pytest.approx(-abs(here.duals.lam[0]), rel=1e-3)
+@pytest.mark.parametrize("keep", KEEPS, ids=["weights", "keep", "free"])
+@pytest.mark.parametrize("kind", ["share", "gap", "absolute"])
+def test_the_price_of_one_constraint_is_what_more_of_its_tolerance_would_save(kind, keep):
+    """The derivative of the optimum by one tolerance, in the unit in which it was asked for (envelope theorem)."""
+    size = {"share": 0.03, "gap": 0.02, "absolute": 0.0015}[kind]
+    cells = flags(*correlated(4000, 2, 3, 7))
+    rows = of_cells(cells, 2, WANTED, tolerance=size, tolerance_first=size / 10, kind=kind, preserve=0.3)
+    moments, step = rows.moments, 1e-6
+    # what A_j is made of, from its definition and not from the code
+    label, second = moments.row < len(moments.labels), moments.column >= 0
+    allowed = np.where(label, size, size / 10) * (moments.share * (1 - moments.share) if kind == "gap" else 1)
+    assert moments.tolerance == pytest.approx(np.where(second, allowed, 0.3 * moments.share))
+
+    def at(j, delta):
+        per_unit = (
+            moments.share[j] if not second[j] else moments.share[j] * (1 - moments.share[j]) if kind == "gap" else 1
+        )
+        tolerance = moments.tolerance + np.where(np.arange(len(moments)) == j, per_unit * delta, 0.0)
+        return replace(rows, moments=replace(moments, tolerance=tolerance, _maps={})).solve(**keep).objective
+
+    here = rows.solve(**keep)
+    prices = np.abs(here.duals.lam) * moments.carried(rows.table(here.q)) / rows.counts.sum()
+    active = np.flatnonzero(prices > 1e-4)
+    assert len(active) >= 3
+    for j in active:
+        assert (at(j, step) - at(j, -step)) / (2 * step) == pytest.approx(-prices[j], rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["share", "gap", "absolute"])
+@pytest.mark.parametrize("keep", [{"keep": 1.0, "cap": 10.0}, {"keep": "auto"}], ids=["weights", "free"])
+def test_prices_of_the_report_are_what_the_options_would_save(b, kind, keep):
+    """The same of the class: moving an option moves the optimum by the prices of the constraints that it is for."""
+    table = flag_table(*b)
+    given = {
+        "tolerance": {"share": 0.04, "gap": 0.03, "absolute": 0.001}[kind],
+        "tolerance_first": 0.001,
+        "preserve": 0.3,
+    }
+
+    def report(**changed):
+        labels = [f"y{r}" for r in range(6)]
+        return M4(["s0", "s1"], labels, tolerance_kind=kind, **keep, **given | changed).fit(table).report_
+
+    here, step = report(), 1e-6
+    for option, of in (("tolerance", "second"), ("tolerance_first", "first"), ("preserve", "prevalence")):
+        saved = sum(row.price for row in here.constraints if row.kind == of)
+        ends = [report(**{option: given[option] + sign * step}).objective for sign in (1, -1)]
+        assert (ends[0] - ends[1]) / (2 * step) == pytest.approx(-saved, rel=2e-3, abs=1e-5)
+    assert sum(row.price > 1e-4 for row in here.constraints) >= 3
 
 
 def test_constant_tolerances_of_a_gap(b):

@@ -73,6 +73,28 @@ def test_a_document_that_was_changed_is_refused(tmp_path):
         M4.load(path)
 
 
+def test_a_document_says_first_what_it_is(tmp_path):
+    path, again = tmp_path / "duals.json", tmp_path / "again.json"
+    m4 = M4("gender", "job").fit(TABLE)
+    m4.inputs = {"rows.csv": "b" * 64, "a.csv": "a" * 64}
+    m4.save(path)
+    assert path.read_text().startswith('{\n "schema": "equipoise.duals/1",\n "equipoise": "')
+    document = json.loads(path.read_text())
+    assert list(document) == [
+        "schema", "equipoise", "method", "method_version", "lists", "inputs", "parameters", "arrays", "sha256"
+    ]  # fmt: skip
+    assert document["equipoise"] == equipoise.__version__
+    assert document["inputs"] == m4.inputs
+    loaded = M4.load(path)
+    assert loaded.inputs == m4.inputs
+    loaded.save(again)
+    assert again.read_bytes() == path.read_bytes()
+    document["inputs"]["a.csv"] = "c" * 64
+    path.write_text(json.dumps(document))
+    with pytest.raises(SchemaError, match="was changed after it was written"):
+        M4.load(path)
+
+
 def test_another_version_of_the_method_is_refused(tmp_path, monkeypatch):
     save_mitigation(M4("gender", "job").fit(TABLE), tmp_path / "m")
     monkeypatch.setattr(M4, "version", "2")

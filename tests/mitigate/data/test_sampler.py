@@ -116,12 +116,19 @@ def test_many_different_weights():
     [
         {"weights": [0.0, np.nan]}, {"weights": []}, {"weights": [[1.0]]}, {"weights": [-1.0, 1.0]}, {"num_samples": 0},
         {"num_samples": 2.5}, {"rank": 1}, {"world_size": 0}, {"seed": -1}, {"seed": 0.5}, {"num_samples": 1, "world_size": 2},
-        {"weights": [0.2, 0.2]},
+        {"weights": [0.2, 0.2]}, {"weights": [1e-320] * 3, "num_samples": 2}, {"weights": [1e308] * 3},
+        {"weights": [1e308] * 3, "num_samples": 2},
     ],
 )  # fmt: skip
 def test_what_cannot_be_sampled_is_refused(bad):
     with pytest.raises(InputError):
         BalancedSampler(**{"weights": [1.0, 1.0], **bad})
+
+
+def test_tiny_weights_count_relative_to_one_another():
+    sampler = BalancedSampler([1e-90, 1e-90, 0.0, 1e-90], num_samples=2)
+    assert len(list(sampler)) == len(sampler) == 2
+    assert 2 not in list(sampler)
 
 
 def test_it_samples_for_a_data_loader():

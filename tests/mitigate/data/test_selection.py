@@ -174,7 +174,18 @@ def test_the_comb_has_no_error_of_sums():
     assert (comb(np.ones(300_000), 0.3) == 1).all()
 
 
-@pytest.mark.parametrize("bad", [{"total": -1}, {"total": 2.5}, {"order": [1, 2]}, {"q": [0.0, 0.0, 0.0], "total": 3}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"total": -1}, {"total": 2.5}, {"order": [1, 2]}, {"q": [0.0, 0.0, 0.0], "total": 3},
+        {"q": [1e-320, 1e-320, 1e-320], "total": 2}, {"q": [1e308, 1e308, 1e308]}, {"q": [1e308, 1.0, 1.0], "total": 2},
+    ],
+)  # fmt: skip
 def test_systematic_refuses(bad):
     with pytest.raises(InputError):
         systematic(**{"q": [0.5, 0.5, 0.5], **bad})
+
+
+def test_copies_without_end_are_refused():
+    with pytest.raises(InputError, match="so many copies"):
+        copies(["a", "b"], [1e30, 1.0])

@@ -310,6 +310,31 @@ def test_a_row_of_a_great_weight_is_listed_once_a_copy(table, tmp_path):
     assert lines == [url for url, k in zip(rows["url"].to_pylist(), times.tolist(), strict=True) for _ in range(k)]
 
 
+def test_a_list_is_never_written_over_the_table(table, m4, tmp_path):
+    before = table.read_bytes()
+    (tmp_path / "link.parquet").symlink_to(table)
+    for dst in (table, tmp_path / "link.parquet"):
+        with pytest.raises(InputError, match="is read: it would be written over"):
+            write_list(table, dst, m4, id="url")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    shutil.copy(table, folder / "part_0.parquet")
+    with pytest.raises(InputError, match="which is read"):
+        write_list(folder, folder / "list.parquet", m4, id="url")
+    assert table.read_bytes() == before
+    assert [item.name for item in folder.iterdir()] == ["part_0.parquet"]
+
+
+def test_ids_that_occur_more_than_once_are_refused(m4, tmp_path):
+    rows = people(5000)
+    urls = rows["url"].to_pylist()
+    urls[4321], urls[4999], urls[17] = urls[3], urls[3], urls[5]
+    pq.write_table(rows.set_column(rows.schema.get_field_index("url"), "url", pa.array(urls)), tmp_path / "t.parquet")
+    with pytest.raises(InputError, match=f"2 of its values occur more than once, as '{urls[3]}' in 3 rows"):
+        write_list(tmp_path / "t.parquet", tmp_path / "a.txt", m4, id="url")
+    assert [item.name for item in tmp_path.iterdir()] == ["t.parquet"]
+
+
 def test_rows_without_an_id_have_their_number(table, m4, tmp_path):
     write_list(table, tmp_path / "a.txt", m4)
     kept = keep([str(i + 1) for i in range(N)], m4.weights(people()))

@@ -239,12 +239,26 @@ def test_rows_without_weight_are_set_aside_and_those_of_weight_zero_never_drawn(
 def test_a_file_without_ids_is_joined_row_by_row(models, scene, tmp_path) -> None:
     columns = scene.columns()
     q = [float(i % 2) for i in range(len(columns["id"]))]
-    weights = tmp_path / "weights.csv"
-    weights.write_text("m4_weight\n" + "".join(f"{value}\n" for value in q))
+    weights = tmp_path / "weights.parquet"
+    sha256 = scene.samples(split="train").inputs[scene.table.name]
+
+    def write(*inputs):
+        table = pa.table({"m4_weight": q})
+        record = json.dumps({"inputs": list(inputs)}).encode()
+        pq.write_table(table.replace_schema_metadata({b"equipoise.weights": record} if inputs else None), weights)
+
+    for inputs, says in (((), "does not say of which table"), (["0" * 64], "of a table with another SHA-256")):
+        write(*inputs)
+        with pytest.raises(InputError, match=says):
+            method().fit(
+                f"transformers:{models['clip']}", scene.samples(split="train"), weights=weights, out=tmp_path / "no"
+            )
+    write(sha256)
     found = method().fit(
         f"transformers:{models['clip']}", scene.samples(split="train"), weights=weights, out=tmp_path / "out"
     )
     assert drawn(found) == {f"row{i:03d}" for i in range(1, 48, 2)}
+    weights = tmp_path / "weights.csv"
     weights.write_text("m4_weight\n1\n1\n")
     with pytest.raises(InputError, match="2 rows, the table 112"):
         method().fit(

@@ -1,11 +1,13 @@
 """Estimates of one arm's preferences between words: association bias by pair, representation bias by set of words.
 
 The row of a family is the mean over its pairs or sets; its bootstrap resamples rows and pairs. ``query`` holds the label
-of the pair. Limits of one pair are closed forms, or the bootstrap's where rows come in clusters.
+of the pair. Limits of one pair, and of the largest, are closed forms, or the bootstrap's where rows come in clusters.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,8 @@ import pyarrow as pa
 
 from equipoise.data.queries import EXPLICIT
 from equipoise.metrics.engines import preferences as words
-from equipoise.metrics.engines.nulls import permutation_p, with_no_disparity
+from equipoise.metrics.engines.limits import drawn_limits, largest_limits, mean_limits, reaching_parity
+from equipoise.metrics.engines.nulls import permutation_p
 from equipoise.metrics.engines.plan import Plan, left_out
 from equipoise.metrics.engines.ranking import Ranked
 from equipoise.metrics.engines.replicates import family_mean
@@ -97,22 +100,23 @@ def _pairs(
     values, limits = metric.statistic(evidence), metric.interval(evidence, plan.level)
     drawn = None
     if plan.draws:
-        drawn = metric.statistic(words.pair_draws(hits, code, valid, plan.draws, plan.seed, pool.clusters))
+        again = words.pair_draws(hits, code, valid, plan.draws, plan.seed, pool.clusters)
+        drawn = metric.statistic(again), metric.along(evidence, again)
         if pool.clusters is not None:
-            limits = bootstrap_interval(values, drawn, plan.level, bounds=metric.descriptor.bounds)
+            limits = bootstrap_interval(values, drawn[0], plan.level, bounds=metric.descriptor.bounds)
     null = metric.statistic(words.pair_null(hits, code, valid, NULL_DRAWS, plan.seed, pool.clusters))
     _add_family_rows(rows, common, metric, by_family(pairs), [pair.label for pair in pairs], values, limits, drawn, null,
                      plan, n, reason)  # fmt: skip
     greatest = MaxAssociationBias()
     for family, members in by_family(pairs).items():
         value, chance = greatest.statistic(values[members]), greatest.statistic(null[:, members])
-        low, high = (
-            (np.nan, np.nan)
-            if drawn is None
-            else bootstrap_interval(value, drawn[:, members].max(1), plan.level, bounds=metric.descriptor.bounds)
-        )
+        own = replace(evidence, preferred=np.asarray(evidence.preferred)[members])
+        ends = partial(metric.interval, own)
+        if drawn is not None and pool.clusters is not None:
+            ends = drawn_limits(values[members], drawn[1][:, members], metric.descriptor.bounds)
+        low, high = largest_limits(ends, len(members), plan.level)
         p = permutation_p(value, chance)
-        low, high = with_no_disparity(metric.descriptor, low, high, p, plan.level)
+        low = reaching_parity(low, p, plan.level)
         which = pairs[members[int(np.argmax(values[members]))]].label
         rows.add(
             **_common(greatest, key, arm, plan), family=family, value=value, low=np.minimum(low, value),
@@ -141,9 +145,10 @@ def _sets(
     values, limits = metric.statistic(evidence), metric.interval(evidence, plan.level)
     drawn = None
     if plan.draws:
-        drawn = metric.statistic(words.preference_draws(nearest, plan.draws, plan.seed, clusters))
+        again = words.preference_draws(nearest, plan.draws, plan.seed, clusters)
+        drawn = metric.statistic(again), metric.along(evidence, again)
         if clusters is not None:
-            limits = bootstrap_interval(values, drawn, plan.level, bounds=metric.descriptor.bounds)
+            limits = bootstrap_interval(values, drawn[0], plan.level, bounds=metric.descriptor.bounds)
     null = metric.statistic(words.preference_null(nearest, NULL_DRAWS, plan.seed, clusters))
     exact = None
     if clusters is None and nearest.shape[-1] == 2:
@@ -162,19 +167,23 @@ def _add_family_rows(
     rows: EstimateRows, common: dict[str, Any], metric: Metric, families: dict[str, list[int]], labels: list[str],
     values: Any, limits: Any, drawn: Any, null: Any, plan: Plan, n: int, reason: str, exact: tuple[Any, Any] | None = None,
 ) -> None:  # fmt: skip
-    """Append the mean over each family and its single pairs, each beside what chance gives."""
+    """Append the mean over each family and its single pairs, each beside what chance gives.
+
+    ``drawn``: draws of the values, and draws with signs held (``along``); None for closed forms alone.
+    """
     descriptor = metric.descriptor
     expected, p = (null.mean(0), permutation_p(values, null)) if exact is None else exact
-    low, high = with_no_disparity(descriptor, limits[0], limits[1], p, plan.level)
-    low, high = np.minimum(low, values), np.maximum(high, values)
+    low = np.minimum(reaching_parity(limits[0], p, plan.level), values)
+    high = np.maximum(limits[1], values)
     for family, members in families.items():
         mean, chance = values[members].mean(), null[:, members].mean(1)
         ends: Any = (low[members].mean(), high[members].mean())
         if drawn is not None:
-            moved = family_mean(drawn[:, members], resampled(len(members), plan.draws, plan.seed))
-            ends = bootstrap_interval(mean, moved, plan.level, bounds=descriptor.bounds)
+            weights = resampled(len(members), plan.draws, plan.seed)
+            moved = [family_mean(one[:, members], weights) for one in drawn]
+            ends = mean_limits(float(mean), moved[0], moved[1], plan.level, descriptor.bounds)
         chance_p = permutation_p(mean, chance)
-        ends = with_no_disparity(descriptor, ends[0], ends[1], chance_p, plan.level)
+        ends = reaching_parity(ends[0], chance_p, plan.level), ends[1]
         rows.add(
             **common, family=family, value=mean, low=np.minimum(ends[0], mean), high=np.maximum(ends[1], mean), n=n,
             null_value=chance.mean(), p=chance_p, reason=reason,

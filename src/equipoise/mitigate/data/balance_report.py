@@ -6,6 +6,10 @@ Notation: weights w, E_w a weighted mean over the rows of an attribute's mask.
     AB_kr = |E_w[y_r | s_k = 1] - E_w[y_r | s_k = 0]|             how much a label depends on a group
     share error_kr = |E_w[s_k | y_r] - pi_kr|                     the share of a group inside a label
     ESS = (sum w)^2 / (N sum w^2),     prevalence factor = max_r max(p'_r / p_r, p_r / p'_r)
+
+The price of a constraint is the derivative of the optimum in its tolerance t: with E[q A] = t E[q C] it is |lambda| E[q C]
+(envelope theorem), where C is M y_r (``share``), pi (1 - pi) M (``gap``), p_r (prevalence) or 1 (``absolute``). Prices of
+different labels are on one scale only as such: lambda alone is the larger, the rarer the label.
 """
 
 from __future__ import annotations
@@ -29,7 +33,22 @@ Vector = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ConstraintRow:
-    """One constraint: ``value`` is the share (or prevalence) reached, ``price`` its |lambda|: what it costs."""
+    """One constraint and what it costs.
+
+    Attributes
+    ----------
+    wanted, before, value : float
+        The share (or prevalence) wanted, found and reached.
+    tolerance : float
+        Distance from it that is allowed.
+    lam : float
+        Dual lambda of the constraint.
+    price : float
+        Shadow price, at least 0: by how much the objective 1/2 E[(q - eta u)^2] falls for each unit of tolerance, hence a
+        hundredth of it for a point (0.01). The unit is that of the tolerance as it was asked for: share, difference of
+        rates (``gap``), share of the prevalence (``preserve``). Prices are not unique where labels exclude each other and
+        one always holds (their constraints add up to that over all rows), nor at the largest mean weight.
+    """
 
     name: str
     kind: str
@@ -38,14 +57,10 @@ class ConstraintRow:
     value: float
     tolerance: float
     lam: float
+    price: float
     active: bool
     broken: bool
     proxy: bool = False
-
-    @property
-    def price(self) -> float:
-        """Shadow price: by how much the objective falls for each unit of tolerance."""
-        return abs(self.lam)
 
 
 @dataclass(frozen=True)
@@ -69,11 +84,12 @@ class BalanceReport:
     ----------
     status : str
         ``exact`` (certified optimum), ``approximate`` (the gap is above 1e-6), ``softened`` (constraints stay broken, as
-        asked for), ``infeasible`` (the same, in the published mode) or ``online``.
+        asked for), ``online`` (duals of one pass over rows, without a certificate) or ``infeasible`` (the published mode,
+        where the last duals leave constraints broken).
     before, after : dict of str to Estimate
         ``rb``, ``ab``, ``share_error``: largest over groups and labels, ``*_proxy`` over proxies.
     constraints : tuple of ConstraintRow
-        Dearest first.
+        Dearest first: by :attr:`ConstraintRow.price`.
     labels : tuple of LabelRow
     retention : float
         Mean weight: the share of the rows that is kept where weights are probabilities.
@@ -82,7 +98,7 @@ class BalanceReport:
     worst_retention : float
         Smallest retention of a group inside a label.
     ess, max_weight, prevalence_factor : float
-        ``max_weight`` is relative to the mean weight.
+        ``max_weight`` is relative to the mean weight; the factor is over the labels that keep any weight.
     gap, objective, price, eta : float
         Certificate; ``price`` is the V of the solution, ``eta`` NaN in free-mean mode.
     eta_max : float
@@ -149,7 +165,7 @@ class BalanceReport:
 _SIDES = ("before", "after")
 _NUMBERS = ("retention", "worst_retention", "ess", "max_weight", "prevalence_factor", "gap", "objective", "price", "eta",
             "eta_max")  # fmt: skip
-_ROW = ("wanted", "before", "value", "tolerance", "lam")
+_ROW = ("wanted", "before", "value", "tolerance", "lam", "price")
 _LABEL = ("retention", "prevalence_before", "prevalence_after")
 _ESTIMATE = ("value", "low", "high", "numerator", "denominator", "null_value", "p")
 
@@ -192,7 +208,7 @@ def make_report(
     old, new = (MomentView.of(table, moments, wanted) for table in (before, after))
     prevalence = [ratio(view.total[:-1], view.total[-1:]) for view in (old, new)]
     with np.errstate(invalid="ignore", divide="ignore"):
-        drift = np.where(prevalence[0] > 0, prevalence[1] / prevalence[0], np.nan)
+        drift = np.where((prevalence[0] > 0) & (prevalence[1] > 0), prevalence[1] / prevalence[0], np.nan)
         drifts = np.concatenate([drift, 1 / drift])
     labels = _label_rows(targets, old, new, prevalence)
     by_group = [value for row in labels for value in row.group_retention.values() if math.isfinite(value)]
@@ -202,7 +218,7 @@ def make_report(
         status=status,
         before=old.estimates(targets.proxies, n),
         after=new.estimates(targets.proxies, n),
-        constraints=_constraint_rows(moments, targets, solution, old, new),
+        constraints=_constraint_rows(moments, targets, solution, old, new, moments.carried(after) / total),
         labels=labels,
         retention=kept / total,
         masked_retention={key: float(overall[targets.families.index(f)]) for f, key in enumerate(targets.keys)},
@@ -248,7 +264,7 @@ def _label_rows(
 
 
 def _constraint_rows(
-    moments: Moments, targets: Targets, solution: Solution, old: MomentView, new: MomentView
+    moments: Moments, targets: Targets, solution: Solution, old: MomentView, new: MomentView, carried: Vector
 ) -> tuple[ConstraintRow, ...]:
     proxies = (*targets.proxies, False)
     lam = solution.duals.lam
@@ -269,6 +285,7 @@ def _constraint_rows(
                 value=float(value),
                 tolerance=float(moments.tolerance[j]),
                 lam=float(lam[j]),
+                price=float(abs(lam[j]) * carried[j]),
                 active=bool(abs(lam[j]) > 1e-9),
                 broken=bool(solution.broken[j]),
                 proxy=proxies[r],

@@ -21,6 +21,7 @@ from equipoise.mitigate.data.feasibility import (
     label_limits,
     largest_mean,
     nothing_left,
+    price_too_small,
 )
 from equipoise.mitigate.data.m4_options import Options
 from equipoise.mitigate.data.moments import Moments, build_moments
@@ -94,7 +95,7 @@ def balance(
     InfeasibleBalance
         If the constraints cannot be met, or next to nothing would be kept.
     InputError
-        If there is no row, or the utility is 0 everywhere.
+        If there is no row, the utility is 0 everywhere, or the price is too small for constraints that can be met.
     """
     _check_rows(counts, u)
     before = design.sums(counts)
@@ -107,7 +108,8 @@ def balance(
     warnings += _saturated(solution)
     weights = solution.q
     after = design.sums(counts * weights)
-    names = [constrained.moments.names[j] for j in np.argsort(-np.abs(solution.duals.lam), kind="stable")[:5]]
+    prices = np.abs(solution.duals.lam) * constrained.moments.carried(after)
+    names = [constrained.moments.names[j] for j in np.argsort(-prices, kind="stable")[:5]]
     retention = float(counts @ weights) / float(counts.sum())
     if retention < options.min_retention:
         raise nothing_left(retention, options.min_retention, names)
@@ -139,10 +141,10 @@ def evaluated(
     duals: Duals,
     options: Options,
     *,
-    status: str,
     set_aside: Mapping[str, int],
 ) -> BalanceReport:
     """Return the report of duals that another solver found (mu is left as it is)."""
+    status = "online"
     _check_rows(counts, u)
     constrained = Constrained(design, moments)
     before = design.sums(counts)
@@ -160,7 +162,8 @@ def evaluated(
     )  # fmt: skip
     broken = [moments.names[j] for j in np.flatnonzero(found.broken)]
     warnings = []
-    if broken and status == "infeasible":
+    if options.protocol and broken:
+        status = "infeasible"
         warnings.append(f"{len(broken)} constraints are broken at the last duals, as {broken[0]}.")
     return make_report(
         status=status,
@@ -208,7 +211,8 @@ def _structure(
         drop[case.constraints] = True
     for column, share in zip(targets.columns, targets.shares, strict=True):
         if share in (0.0, 1.0):
-            warnings.append(f"The wanted share of '{column}' is {share:g}: rows of the excluded group get no weight.")
+            left = "get no weight" if not moments.tolerance.any() else "are left as far as the tolerance allows"
+            warnings.append(f"The wanted share of '{column}' is {share:g}: rows of the excluded group {left}.")
     return exempt, empty, drop, warnings
 
 
@@ -238,6 +242,8 @@ def _solved(constrained: Constrained, counts: Vector, u: Vector, options: Option
         found = solve_cells(constrained, counts, price=options.price, free_mean=True)
         if not found.broken.any():
             return found, eta_max, found.status
+    if free or eta_max >= eta * (1 - 1e-9):  # q = 0, or the linear programme, proves that there is a solution
+        raise price_too_small(found, options.price, keep=eta, cap=cap, eta_max=eta_max, names=hardest(found))
     known = None if math.isnan(eta_max) else eta_max
     raise infeasible(found, keep=eta, cap=cap, eta_max=known, names=hardest(found))
 
@@ -251,6 +257,7 @@ def _saturated(solution: Solution) -> list[str]:
 
 def _notes(solution: Solution, moments: Moments, before: Vector, targets: Targets, options: Options) -> list[str]:
     notes = ["Equal shares are a choice, not a fact about people." if options.shares is None else ""]
+    notes += _numbers_read(targets, options)
     if solution.price > options.price:
         notes.append(f"The price was raised from {options.price:g} to {solution.price:g}: it was too small.")
     if options.on_infeasible == "auto-eta" and not options.free_mean and solution.eta != options.eta:
@@ -270,3 +277,15 @@ def _notes(solution: Solution, moments: Moments, before: Vector, targets: Target
         notes.append("In the paper proxies lowered RB and raised AB.")
     notes.append("Removing rows about a minority group can lower quality for it.")
     return [note for note in notes if note]
+
+
+def _numbers_read(targets: Targets, options: Options) -> list[str]:
+    """Say whose share a number was taken for."""
+    found = []
+    for name, value in (options.shares or {}).items():
+        key, _, label = (part.strip() for part in str(name).partition("|"))
+        groups = targets.groups[key]
+        if not isinstance(value, Mapping) and len(groups) == 2 and value != 0.5:
+            inside = f" inside '{label}'" if label else ""
+            found.append(f"shares={value:g} for '{key}'{inside}: {groups[0]} {value:g}, {groups[1]} {1 - value:g}.")
+    return found

@@ -46,6 +46,9 @@ GOAL = 1e-10
 MOST_STEPS = 12
 """Newton steps after L-BFGS-B, at most."""
 
+STAGES = (0.01, 0.1, 1.0)
+"""Shares of the price, one after the other, where a first start stalls."""
+
 MOST_ROUNDS = 6
 """Starts of L-BFGS-B, at most: where duals reach the price it may stop early on a step that is too short to tell."""
 
@@ -95,6 +98,12 @@ def solve_cells(
     for factor in (1.0, 10.0, 100.0) if raise_price else (1.0,):
         found = _minimise(x, design, counts, eta, cap, u, price * factor, free_mean)
         passes += found.evaluations
+        if found.gap > CERTIFIED:  # stalled among duals at the price: come from smaller ones
+            other, point = found, np.zeros_like(x)
+            for part in STAGES:
+                other = _minimise(point, design, counts, eta, cap, u, price * factor * part, free_mean)
+                passes, point = passes + other.evaluations, other.duals.packed
+            found = other if other.gap < found.gap else found
         best = found
         if not found.broken.any():
             break

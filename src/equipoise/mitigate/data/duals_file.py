@@ -1,4 +1,8 @@
-"""Frozen duals as one JSON document: a few kilobytes to publish, to audit, and to weight other rows with."""
+"""Frozen duals as one JSON document: a few kilobytes to publish, to audit, and to weight other rows with.
+
+It begins with what it is: schema, versions of the package and of the method and of the word lists, fingerprints of what the
+duals were fitted on (of files and Samples; none of a bare Arrow table). The checksum is over all of it.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from equipoise._version import __version__
 from equipoise.errors import EquipoiseError, InputError, SchemaError
 from equipoise.store.files import atomic_write
 
@@ -22,14 +27,16 @@ def write_duals(mitigation: Any, path: str | Path) -> None:
     parameters, arrays = mitigation.state()
     document: dict[str, Any] = {
         "schema": SCHEMA,
+        "equipoise": __version__,
         "method": mitigation.name,
         "method_version": mitigation.version,
-        "lists": mitigation.layout_.lists,
-        "parameters": parameters,
+        "lists": _sorted(mitigation.layout_.lists),
+        "inputs": _sorted(mitigation.inputs),
+        "parameters": _sorted(parameters),
         "arrays": {name: array.tolist() for name, array in arrays.items()},
     }
     document["sha256"] = hashlib.sha256(_canonical(document)).hexdigest()
-    text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     atomic_write(Path(path), f"{text}\n")
 
 
@@ -54,13 +61,20 @@ def read_duals(kind: type[Any], path: str | Path) -> Any:
         if hashlib.sha256(_canonical(document)).hexdigest() != checksum:
             raise SchemaError(f"'{path}' was changed after it was written.", "Fit the duals again.")
         arrays = {name: np.asarray(values, np.float64) for name, values in document["arrays"].items()}
-        return kind.from_state(document["parameters"], arrays)
+        found = kind.from_state(document["parameters"], arrays)
+        found.inputs = {str(name): str(fingerprint) for name, fingerprint in document["inputs"].items()}
+        return found
     except EquipoiseError:
         raise
     except OSError as error:
         raise InputError(f"'{path}' cannot be read ({error}).", REMEDY) from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SchemaError(f"'{path}' holds no duals ({error!r}).", REMEDY) from error
+
+
+def _sorted(values: Mapping[str, Any]) -> Any:
+    """Return the same with all keys in order, so that equal duals give equal bytes."""
+    return json.loads(json.dumps(values, sort_keys=True))
 
 
 def _canonical(document: Mapping[str, Any]) -> bytes:

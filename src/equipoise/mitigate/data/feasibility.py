@@ -173,9 +173,11 @@ def infeasible(
             what = f"No weights up to {cap:g} have a mean of {keep:.2f}: it can be at most {eta_max:.3f}.{hard}"
         else:
             what = f"Cannot keep {keep:.2f} of the rows: at most {eta_max:.3f} can be kept.{hard}"
-        # rounded to the side that is feasible
-        most, least = math.floor(eta_max * 100) / 100, math.ceil(cap * keep / eta_max * 100) / 100
-        remedy = f"Use keep='auto', keep<={most:g}, a larger tolerance, or cap>={least:g}."
+        # to the side that is feasible, but for the rounding of the linear programme
+        most = math.floor(round(100 * eta_max, 6)) / 100
+        least = math.ceil(round(100 * cap * keep / eta_max, 6)) / 100
+        auto = "keep='auto' with cap=1" if cap > 1 else "keep='auto'"
+        remedy = f"Use {auto}, keep<={most:g}, a larger tolerance, or cap>={least:g}."
     return InfeasibleBalance(what, remedy, value=eta_max, status=solution.status, constraints=tuple(names))
 
 

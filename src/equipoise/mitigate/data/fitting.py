@@ -111,13 +111,12 @@ def _from_stream(source: Source, targets: Targets, options: Options) -> Fitted:
     if options.protocol:
         table = source.whole()
         moments, duals = faithful_duals(table, targets, layout, options)
-        status = "infeasible"
     else:
         stream = Stream(targets, all_moments(targets, options, None), options)
         table = source.table
         for batch in [table] if table is not None else source.batches or ():
             stream.add(batch, layout)
-        moments, duals, status = stream.moments, stream.finish(), "online"
+        moments, duals = stream.moments, stream.finish()
     if table is None:
         return _of_duals(moments, duals, targets, options)
     columns, u, found = read_rows(table, layout, unknown=options.unknown)
@@ -125,7 +124,7 @@ def _from_stream(source: Source, targets: Targets, options: Options) -> Fitted:
     columns, u = columns.taken(used), u[used]
     report = evaluated(
         ChunkedRows(targets, len(u), columns.taken), np.ones(len(u)), u, targets, moments, duals, options,
-        status=status, set_aside=_reasons(layout, found),
+        set_aside=_reasons(layout, found),
     )  # fmt: skip
     return replace(_of_duals(moments, duals, targets, options), report=report)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +12,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from equipoise.data.batch_files import Paths, is_text, row_files
 from equipoise.data.cell_stream import batches, layout_columns
 from equipoise.data.layout import Layout
 from equipoise.errors import InputError, MissingColumnError, did_you_mean, expect, listed
-from equipoise.mitigate.data.selection import copies, ids_of, keep
+from equipoise.mitigate.data.selection import copies_of, ids_of, keep, uniform
 from equipoise.protocols import DataMitigation
 from equipoise.store.files import atomic_write
+from equipoise.store.inputs import refuse_inputs
 
 FORMATS = {".txt": "txt", ".jsonl": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
 
@@ -51,7 +54,8 @@ def write_list(
 ) -> Listed:
     """Write the ids (or URLs) of the rows that are kept, one a line, in the order of the table.
 
-    A row of a weight above 1 is listed once a copy. The list is the same for every order and every division of the rows.
+    A row of a weight above 1 is listed once a copy. With ``id`` the rows that are listed are the same for every order
+    and every division of the table; without it a row is drawn by its number, so that another order draws other rows.
 
     Parameters
     ----------
@@ -72,7 +76,7 @@ def write_list(
     Raises
     ------
     InputError, MissingColumnError
-        For ids that are absent or, in txt, hold a line break.
+        For ids that are absent, occur more than once or, in txt, hold a line break, and a ``dst`` that is of the table.
     """
     dst = Path(dst)
     kind = format or FORMATS.get(dst.suffix.lower())
@@ -80,6 +84,8 @@ def write_list(
         raise InputError(
             f"The format of '{dst}' is {format or dst.suffix!r}.", "It is txt, jsonl or parquet.", value=format
         )
+    files = row_files(src)
+    refuse_inputs(dst, [*([src] if isinstance(src, (str, os.PathLike)) else src), *(file.path for file in files)])
     extra = list(dict.fromkeys(column for column in columns if column != id))
     if kind == "txt" and extra:
         raise InputError("A list as txt holds ids alone.", "Write jsonl or parquet.", value=extra)
@@ -87,6 +93,7 @@ def write_list(
     read = [*([id] if id else []), *extra, *_needed(src, mitigation, layout, weight)]
     write = {"txt": _txt, "jsonl": _jsonl, "parquet": _parquet}[str(kind)]
     counts = [0, 0, 0]
+    drawn: list[NDArray[np.float64]] = []
 
     def kept() -> Iterator[pa.Table]:
         for batch in batches(src, list(dict.fromkeys(read)), layout=layout):
@@ -95,7 +102,10 @@ def write_list(
             ids: pa.Array = (
                 ids_of(rows[id]) if id else pa.array(map(str, range(first, first + len(rows))), pa.large_string())
             )
-            times = copies(ids, rows[weight] if mitigation is None else mitigation.weights(rows), seed)
+            numbers = uniform(ids, seed)
+            if id:
+                drawn.append(numbers)  # 8 bytes a row
+            times = copies_of(numbers, rows[weight] if mitigation is None else mitigation.weights(rows))
             place = np.repeat(np.arange(len(rows)), times)
             counts[0] += len(rows)
             counts[1] += int((times > 0).sum())
@@ -104,9 +114,32 @@ def write_list(
             yield table.take(pa.array(place))
         if not counts[0]:
             raise InputError("The table has no rows.", "Pass one with rows.")
+        if id:
+            _refuse_repeated(src, id, drawn, layout, seed)
 
     atomic_write(dst, lambda partial: write(partial, kept()))
     return Listed(dst, counts[0], counts[1], counts[2])
+
+
+def _refuse_repeated(
+    src: Paths, id: str, drawn: Sequence[NDArray[np.float64]], layout: Layout | None, seed: int
+) -> None:
+    """Refuse ids that more than one row has; equal numbers of different ids are looked through once more."""
+    numbers = np.sort(np.concatenate(drawn)) if drawn else np.empty(0)
+    again = numbers[1:][numbers[1:] == numbers[:-1]]
+    if not again.size:
+        return
+    found: Counter[str] = Counter()
+    for batch in batches(src, [id], layout=layout):
+        ids = ids_of(batch.column(0))
+        suspect = np.isin(uniform(ids, seed), again)
+        found.update(ids.filter(pa.array(suspect)).to_pylist())
+    if twice := [name for name, rows in found.items() if rows > 1]:
+        raise InputError(
+            f"'{id}' is no id of a row: {len(twice):,} of its values occur more than once, as '{twice[0]}' in "
+            f"{found[twice[0]]:,} rows.",
+            "Name a column that tells rows apart.", value=twice[0],
+        )  # fmt: skip
 
 
 def _needed(src: Paths, mitigation: DataMitigation | None, layout: Layout | None, weight: str) -> list[str]:

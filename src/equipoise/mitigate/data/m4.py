@@ -38,7 +38,7 @@ from equipoise.mitigate.data.balancing import all_moments
 from equipoise.mitigate.data.dual import Duals
 from equipoise.mitigate.data.duals_file import read_duals, write_duals
 from equipoise.mitigate.data.fitting import Fitted, fitted, from_stream
-from equipoise.mitigate.data.m4_options import AUTO, PROTOCOL, Options, names
+from equipoise.mitigate.data.m4_options import AUTO, PROTOCOL, Options, names, shares_by_name
 from equipoise.mitigate.data.sources import Asked, open_source, rows_to_weigh
 from equipoise.mitigate.data.streaming import Stream
 from equipoise.mitigate.data.targets import Columns, Targets, targets_of
@@ -54,10 +54,11 @@ class M4(DataMitigation):
         Columns of sensitive attributes; ``gender:race`` for the intersection.
     labels, proxies : sequence of str
         Columns whose every value is a label, or ``column:value``. Proxies are constrained alike and reported apart.
-    shares : mapping, optional
-        ``{"gender": {"woman": 0.5, "man": 0.5}}``, a number for a column of true and false, and under
-        ``"gender | occupation=nurse"`` the shares inside that label. Equal over the vocabulary when None: a choice.
-        Values that are not named are masked.
+    shares : mapping or float, optional
+        ``{"gender": {"woman": 0.5, "man": 0.5}}``, and under ``"gender | occupation=nurse"`` the shares inside that label.
+        A number in place of ``{...}`` is the share of true in a column of true and false, or that of the *first* of two
+        values as they are declared (sorted where they are not); alone (``shares=0.5``) it is meant for every attribute.
+        Equal over the vocabulary when None: a choice. Values that are not named are masked.
     tolerance, tolerance_first : float in [0, 0.5]
         Of the share inside a label, and over all rows (a tenth of the former when None). ``|men - women| / (men + women)``
         is twice the distance from one half.
@@ -115,7 +116,7 @@ class M4(DataMitigation):
         attribute: str | Sequence[str],
         labels: str | Sequence[str] = (),
         *,
-        shares: Mapping[str, Any] | None = None,
+        shares: Mapping[str, Any] | float | None = None,
         proxies: str | Sequence[str] = (),
         tolerance: float = 0.05,
         tolerance_first: float | None = None,
@@ -145,8 +146,9 @@ class M4(DataMitigation):
             declared = vocabulary
         else:
             declared = {name: tuple(values) for name, values in vocabulary.items()}
+        attributes = names(attribute, "attributes")
         self.options = Options(
-            names(attribute, "attributes"), names(labels, "labels"), shares, names(proxies, "proxies"), tolerance,
+            attributes, names(labels, "labels"), shares_by_name(shares, attributes), names(proxies, "proxies"), tolerance,
             tolerance_first, tolerance_kind, preserve, mask, pairings, keep, cap, price, utility,
             None if bins is None else tuple(bins), solver, on_infeasible, unbalanceable, unknown, min_retention,
             max_cells, seed, declared, versions, protocol, step,
@@ -163,7 +165,7 @@ class M4(DataMitigation):
         attribute: str | Sequence[str],
         labels: str | Sequence[str],
         *,
-        shares: Mapping[str, Any] | None = None,
+        shares: Mapping[str, Any] | float | None = None,
         keep: float = 0.9,
         eps_d: float = 0.0005,
         eps_r: float = 0.005,
@@ -291,7 +293,7 @@ class M4(DataMitigation):
         return found
 
     def save(self, path: str | Path) -> None:
-        """Write the duals as one JSON document, with the layout, the versions of lists and a checksum."""
+        """Write the duals as one JSON document, with the layout, versions, fingerprints of inputs and a checksum."""
         write_duals(self, path)
 
     @classmethod

@@ -132,6 +132,13 @@ def names(given: str | Sequence[str], what: str) -> tuple[str, ...]:
     return names_of(given, what)
 
 
+def shares_by_name(shares: Mapping[str, Any] | float | None, attributes: Sequence[str]) -> Mapping[str, Any] | None:
+    """Return wanted shares by attribute; a number alone is meant for every one."""
+    if isinstance(shares, (int, float)) and not isinstance(shares, bool):
+        return dict.fromkeys(attributes, float(shares))
+    return shares  # pyright: ignore[reportReturnType]
+
+
 def _positive(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not (value > 0 and math.isfinite(value)):
         raise InputError(f"{name} is {value!r}.", "It is a number above 0.", value=value)

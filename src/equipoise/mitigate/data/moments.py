@@ -48,6 +48,9 @@ class Moments:
         Wanted share in [0, 1]; of a preserved label its prevalence.
     tolerance : ndarray (J,), float64
         At least 0.
+    unit : ndarray (J,), float64
+        By how much ``tolerance`` grows for each unit of the tolerance that was asked for: 1 (``share``, ``absolute``),
+        pi (1 - pi) (``gap``), p_r (prevalence).
     tolerance_mask, tolerance_row : ndarray (J,), int64
         The rows that carry the tolerance: A_j is ``tolerance * M * y``.
     """
@@ -61,6 +64,7 @@ class Moments:
     row: NDArray[np.int64]
     share: NDArray[np.float64]
     tolerance: NDArray[np.float64]
+    unit: NDArray[np.float64]
     tolerance_mask: NDArray[np.int64]
     tolerance_row: NDArray[np.int64]
     _maps: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -106,6 +110,10 @@ class Moments:
         flat = moments.ravel()
         return self._maps["dt"] @ flat, self._maps["at"] @ flat
 
+    def carried(self, moments: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return (J,) E[q A] for each unit of tolerance, ``unit * E[q M y]``, of a table (w, R) of moments."""
+        return self.unit * moments[len(self.columns) + self.tolerance_mask, self.tolerance_row]
+
     def without(self, drop: NDArray[np.bool_]) -> Moments:
         """Return the constraints that are not dropped."""
         keep = np.flatnonzero(~drop)
@@ -118,12 +126,8 @@ class Moments:
             **{name: getattr(self, name)[keep] for name in _PER_CONSTRAINT},
         )
 
-    def only_first_order(self) -> Moments:
-        """Return the constraints on the shares over all rows alone."""
-        return self.without((self.column == PRESERVED) | (self.row != len(self.labels)))
 
-
-_PER_CONSTRAINT = ("column", "row", "share", "tolerance", "tolerance_mask", "tolerance_row")
+_PER_CONSTRAINT = ("column", "row", "share", "tolerance", "unit", "tolerance_mask", "tolerance_row")
 
 
 def build_moments(
@@ -183,15 +187,15 @@ def build_moments(
         raise InputError(f"A wanted share is {share[(share < 0) | ~(share <= 1)][0]:g}.", "Shares lie in [0, 1].")
     allowed = np.where(r == c, first, tolerance)
     rows = r if kind == "share" else np.full(r.size, c)
-    if kind == "gap":
-        allowed = allowed * share * (1 - share)
+    unit = share * (1 - share) if kind == "gap" else np.ones(k.size)
     carried = np.full(k.size, every) if kind == "absolute" else mask[k]
     names = [
         f"share({columns[i]})" if j == c else f"share({columns[i]} | {labels[j]})"
         for i, j in zip(k.tolist(), r.tolist(), strict=True)
     ]
     parts = {
-        "column": k, "row": r, "share": share, "tolerance": allowed, "tolerance_mask": carried, "tolerance_row": rows
+        "column": k, "row": r, "share": share, "tolerance": allowed * unit, "unit": unit, "tolerance_mask": carried,
+        "tolerance_row": rows,
     }  # fmt: skip
     if preserve is not None:
         if prevalence is None or not 0 <= preserve <= 1:
@@ -199,7 +203,8 @@ def build_moments(
         names += [f"prevalence({label})" for label in labels]
         kept = {
             "column": np.full(c, PRESERVED), "row": np.arange(c), "share": prevalence,
-            "tolerance": preserve * prevalence, "tolerance_mask": np.full(c, every), "tolerance_row": np.full(c, c),
+            "tolerance": preserve * prevalence, "unit": prevalence, "tolerance_mask": np.full(c, every),
+            "tolerance_row": np.full(c, c),
         }  # fmt: skip
         parts = {name: np.concatenate([parts[name], kept[name]]) for name in parts}
     return Moments(
@@ -212,6 +217,7 @@ def build_moments(
         row=parts["row"].astype(np.int64),
         share=parts["share"].astype(np.float64),
         tolerance=parts["tolerance"].astype(np.float64),
+        unit=parts["unit"].astype(np.float64),
         tolerance_mask=parts["tolerance_mask"].astype(np.int64),
         tolerance_row=parts["tolerance_row"].astype(np.int64),
     )

@@ -21,7 +21,7 @@ from equipoise.errors import InputError, SchemaError
 from equipoise.mitigate.data.balance_report import BalanceReport, make_report
 from equipoise.mitigate.data.design import Design
 from equipoise.mitigate.data.dual import Duals
-from equipoise.mitigate.data.m4_options import Options, names
+from equipoise.mitigate.data.m4_options import Options, names, shares_by_name
 from equipoise.mitigate.data.moments import build_moments
 from equipoise.mitigate.data.newton import Constrained
 from equipoise.mitigate.data.solution import Solution
@@ -91,7 +91,7 @@ class CellMitigation(DataMitigation):
         attribute: str | Sequence[str],
         labels: str | Sequence[str] = (),
         *,
-        shares: Mapping[str, Any] | None = None,
+        shares: Mapping[str, Any] | float | None = None,
         proxies: str | Sequence[str] = (),
         vocabulary: Vocabulary | Mapping[str, Sequence[str]] | None = None,
         mask: str = "auto",
@@ -102,8 +102,9 @@ class CellMitigation(DataMitigation):
         declared: Any = vocabulary
         if vocabulary is not None and not isinstance(vocabulary, Vocabulary):
             declared = {name: tuple(values) for name, values in vocabulary.items()}
+        attributes = names(attribute, "attributes")
         self.options = Options(
-            names(attribute, "attributes"), names(labels, "labels"), shares, names(proxies, "proxies"), mask=mask,
+            attributes, names(labels, "labels"), shares_by_name(shares, attributes), names(proxies, "proxies"), mask=mask,
             pairings=pairings, unknown=unknown, vocabulary=declared, versions=versions,
         )  # fmt: skip
         self.attributes = self.options.attributes

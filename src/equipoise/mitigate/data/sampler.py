@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise.errors import InputError
-from equipoise.mitigate.data.selection import checked_weights, comb
+from equipoise.mitigate.data.selection import check_scale, checked_weights, comb
 
 MOST_FOR_TORCH = 1 << 20
 """Rows up to which a ``WeightedRandomSampler`` is given."""
@@ -90,6 +90,7 @@ class BalancedSampler:
                 "Pass num_samples, or larger weights.",
                 value=wanted,
             )
+        check_scale(float(found.sum()), self.num_samples)
         self.epoch = 0
         self._codes = _codes(found)
 

@@ -31,6 +31,11 @@ from equipoise.errors import InputError
 CHUNK = 1 << 18
 """Ids that are hashed at a time."""
 
+MOST_COPIES = 1 << 31
+"""Copies of a row that are too many."""
+LARGEST = 1e100
+"""Weights, and factors of weights, are at most this: their sums and squares are numbers."""
+
 FRACTION = 44
 """Bits in which :func:`systematic` counts a fraction of a row; fewer where there are more than 2^18 rows to draw."""
 
@@ -94,9 +99,19 @@ def copies(ids: Any, q: ArrayLike, seed: int = 0) -> NDArray[np.int64]:
         At least 0; NaN is 0 copies.
     seed : int
     """
+    return copies_of(uniform(ids, seed), q)
+
+
+def copies_of(numbers: NDArray[np.float64], q: ArrayLike) -> NDArray[np.int64]:
+    """Return :func:`copies` for what :func:`uniform` gave (n,)."""
     weights = np.nan_to_num(checked_weights(q), nan=0.0)
+    if weights.size and weights.max() >= MOST_COPIES:
+        raise InputError(
+            f"A weight is {weights.max():g}: so many copies of a row are not made.", "Divide the weights.",
+            value=float(weights.max()),
+        )  # fmt: skip
     whole = np.floor(weights)
-    return (whole + (uniform(ids, seed) < weights - whole)).astype(np.int64)
+    return (whole + (numbers < weights - whole)).astype(np.int64)
 
 
 def systematic(
@@ -147,6 +162,7 @@ def comb(weights: NDArray[np.float64], shift: float, total: int | None = None) -
         total = _whole(total)
         if total < 0 or (total and not mass):
             raise InputError(f"{total:,} rows cannot be taken of weights that sum to {mass:g}.", "Pass other weights.")
+        check_scale(mass, total)
         weights = weights * (total / mass) if mass else weights
     bits = min(FRACTION, 61 - int(max(mass, total or 0)).bit_length())
     if bits < 8:
@@ -168,14 +184,29 @@ def comb(weights: NDArray[np.float64], shift: float, total: int | None = None) -
 
 
 def checked_weights(q: ArrayLike) -> NDArray[np.float64]:
-    """Return float64 weights; InputError for one below 0 or infinite. NaN stands for none."""
+    """Return float64 weights; InputError for one below 0, infinite, or beyond :data:`LARGEST`. NaN stands for none."""
     if isinstance(q, (pa.Array, pa.ChunkedArray)):
         q = pc.fill_null(q.cast(pa.float64()), np.nan).to_numpy()
     weights = np.asarray(q, np.float64)
     bad = (weights < 0) | np.isinf(weights)
     if bad.any():
         raise InputError(f"A weight is {weights[bad].flat[0]:g}.", "Weights are finite and at least 0.")
+    largest = float(np.nanmax(weights, initial=0.0))
+    if largest > LARGEST:
+        raise InputError(
+            f"The largest weight is {largest:.3g}: sums and squares of such numbers overflow.",
+            "Divide the weights by the largest.", value=largest,
+        )  # fmt: skip
     return weights
+
+
+def check_scale(mass: float, total: int) -> None:
+    """Refuse weights with a sum so small that they cannot be scaled to ``total`` rows."""
+    if total and mass < total / LARGEST:
+        raise InputError(
+            f"The weights sum to {mass:.3g}, which cannot be scaled to {total:,} rows.",
+            "Divide the weights by the largest.", value=mass,
+        )  # fmt: skip
 
 
 def ids_of(ids: Any) -> pa.Array:

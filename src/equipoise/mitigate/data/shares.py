@@ -1,4 +1,8 @@
-"""Wanted shares as people write them: a mapping a attribute, a number for a flag, and shares inside one label."""
+"""Wanted shares as people write them: a mapping for each attribute, a number, and shares inside one label.
+
+A number is the share of a flag, or of the *first* of two values in the order in which they are declared (sorted where the
+rows alone declare them); the second has the rest.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ def split_shares(shares: Any, attributes: Sequence[str]) -> dict[str, dict[str, 
     if shares is None:
         return {}
     if not isinstance(shares, Mapping):
-        raise InputError(f"shares are {shares!r}.", "Pass {attribute: {group: share}}.", value=shares)
+        raise InputError(f"shares are {shares!r}.", "Pass {attribute: {group: share}}, or a number.", value=shares)
     found: dict[str, dict[str, Any]] = {}
     for name, value in shares.items():
         key, _, label = (part.strip() for part in str(name).partition("|"))
@@ -36,6 +40,7 @@ def shares_of(key: str, groups: tuple[str, ...], given: Any, default: tuple[str,
     groups : tuple of str
         Values that may be named; one empty text for a flag or a score.
     given : mapping, number or None
+        A number is the share of a flag, or of the first of two groups.
         Equal shares over ``default`` where None.
     default : tuple of str
         All groups where empty.
@@ -51,11 +56,18 @@ def shares_of(key: str, groups: tuple[str, ...], given: Any, default: tuple[str,
             value = yes[0]
         _check_share(key, value)
         return {"": float(value)}
+    names = default or groups
     if given is None:
-        names = default or groups
         return dict.fromkeys(names, 1 / len(names))
     if not isinstance(given, Mapping):
-        raise InputError(f"shares for '{key}' are {given!r}.", f"Pass a share a group: {listed(groups)}.", value=given)
+        if len(names) != 2 or isinstance(given, (str, bytes)):
+            raise InputError(
+                f"shares for '{key}' are {given!r}.",
+                f"Pass a share for each group: {listed(names)}. A number is the share of the first of two.",
+                value=given,
+            )
+        _check_share(key, given)
+        return {names[0]: float(given), names[1]: 1.0 - float(given)}
     if strange := [name for name in given if name not in groups]:
         raise UnknownNameError(
             f"'{strange[0]}' is not a group of '{key}'.{did_you_mean(str(strange[0]), groups)}",

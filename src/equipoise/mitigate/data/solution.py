@@ -66,7 +66,6 @@ def apply_duals(design: Constrained, duals: Duals, u: ArrayLike = 1.0, *, eta: f
 def root_of_mean(z: Vector, counts: Vector, eta: float, cap: float) -> float:
     """Return the mu at which the mean of clip(z - mu, 0, cap) is eta: of several the one nearest to 0."""
     total = counts.sum()
-    order = np.argsort(z, kind="stable")
     ends = np.concatenate([z, z - cap])
     ends.sort()
 
@@ -74,7 +73,7 @@ def root_of_mean(z: Vector, counts: Vector, eta: float, cap: float) -> float:
         return float(counts @ np.clip(z - mu, 0.0, cap)) / total
 
     low, high = 0, ends.size - 1  # mean(ends[low]) >= eta >= mean(ends[high])
-    if order.size == 0 or mean(ends[low]) <= eta:
+    if z.size == 0 or mean(ends[low]) <= eta:
         return float(min(ends[low], 0.0)) if ends.size else 0.0
     while high - low > 1:
         middle = (low + high) // 2

@@ -16,12 +16,10 @@ from equipoise.data.layout import MOST_UTILITIES, Layout
 from equipoise.data.layout_of import layout_of, utilities_in
 from equipoise.data.packing import pack, rows_of
 from equipoise.data.samples import Samples
+from equipoise.data.splits import is_test
 from equipoise.errors import InputError, LeakageError
 from equipoise.mitigate.data.rows_engine import read_rows
 from equipoise.mitigate.data.targets import Columns
-
-HELD_OUT = ("test",)
-"""Values of the split on which nothing may be fitted."""
 
 REMEDY = "Pass Samples, an Arrow table, batches of one, or a CellTable."
 
@@ -117,7 +115,7 @@ def _layout(source: Any, asked: Asked) -> Layout:
 def _check_split(samples: Samples) -> None:
     if "split" in samples.table.column_names and samples.conditions.get("split") is None:
         marked = {str(value) for value in samples.table["split"].unique().to_pylist()}
-        if held := sorted(value for value in marked if value.casefold() in HELD_OUT):
+        if held := sorted(filter(is_test, marked)):
             raise LeakageError(
                 f"weights were fitted on rows marked '{held[0]}'.",
                 "Fit on the rows of the training split, as samples.rows(split='train').",
@@ -125,7 +123,7 @@ def _check_split(samples: Samples) -> None:
             )
     wanted = samples.conditions.get("split")
     asked = {wanted} if isinstance(wanted, str) else set(wanted or ())
-    if held := sorted(value for value in asked if str(value).casefold() in HELD_OUT):
+    if held := sorted(filter(is_test, asked)):
         raise LeakageError(f"weights were fitted on rows marked '{held[0]}'.", "Fit on the training split.")
 
 

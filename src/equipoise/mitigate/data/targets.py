@@ -182,7 +182,7 @@ def targets_of(
     attributes, labels, proxies : sequence of str
         Names of variables; ``gender:race`` for an intersection, ``occupation:nurse`` for one label.
     shares : mapping, optional
-        ``{"gender": {"woman": 0.5, "man": 0.5}}``; a number for a flag. Under ``"gender | occupation=nurse"`` the shares
+        ``{"gender": {"woman": 0.5, "man": 0.5}}``; a number for a flag or the first of two values. Under ``"gender | occupation=nurse"`` the shares
         wanted inside that label. Equal shares over the groups of the vocabulary where None.
     pairings, mask : str
 

@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,7 @@ from equipoise.progress import Watcher, advance
 from equipoise.protocols import DataMitigation
 from equipoise.store.files import LOCK, atomic_write, lock, make_folder, remove_leftovers, unwritable
 
-__all__ = ["Written", "webdataset_filter", "write_list", "write_weights"]
+__all__ = ["Written", "fit_of", "fit_record", "webdataset_filter", "write_list", "write_weights"]
 
 METADATA = b"equipoise.weights"
 SCHEMA = "equipoise.weights/1"
@@ -75,6 +75,7 @@ def write_weights(
     mitigation: DataMitigation,
     *,
     column: str = "m4_weight",
+    fit: Mapping[str, Any] | None = None,
     progress: Watcher | None = None,
 ) -> Written:
     """Write the rows of a table with their weights.
@@ -90,6 +91,9 @@ def write_weights(
         Fitted.
     column : str
         Name of the weights; the status is named alike, ``m4_status`` after ``m4_weight``.
+    fit : mapping, optional
+        Of a mitigation that was fitted on rows of this table: :func:`fit_record`. It is kept in the metadata of the file,
+        so that training on the weights can refuse to audit those rows.
     progress : callable(what, done, total), optional
         Told the bytes of the table that are behind us; :func:`equipoise.progress.watched` is told too.
 
@@ -106,6 +110,7 @@ def write_weights(
     status = f"{column.removesuffix('_weight')}_status"
     _check(dst, src, [file.path for file in files], names, (column, status))
     document = fingerprint_of(mitigation, column, [sha256_of(file.path) for file in files])
+    document |= {} if fit is None else {"fit": dict(fit)}
     text = json.dumps(document, sort_keys=True)
     staging = dst.with_name(f".{dst.name}.parts")
     if document["state"] and _recorded(dst) == text:
@@ -178,6 +183,46 @@ def fingerprint_of(mitigation: DataMitigation, column: str, inputs: Sequence[str
         "schema": SCHEMA, "method": mitigation.name, "method_version": mitigation.version, "state": digest,
         "column": column, "inputs": list(inputs),
     }  # fmt: skip
+
+
+def fit_record(rows: Mapping[str, str], split: str | None = None, values: Sequence[str] = ()) -> dict[str, Any]:
+    """Return which rows of a table weights were fitted on.
+
+    Parameters
+    ----------
+    rows : mapping of column to value
+        Those whose columns have these values; all when empty. Rows with a status were not used.
+    split : str, optional
+        Column of the split, with the marks in it that the fit read.
+    values : sequence of str
+    """
+    return {"rows": dict(rows), "split": split, "values": sorted(values)}
+
+
+def fit_of(path: str | Path) -> dict[str, Any] | None:
+    """Return the :func:`fit_record` of a file of weights; None where it says nothing of that."""
+    import pyarrow.parquet as pq
+
+    text = _recorded(Path(path))
+    if text is None:
+        return None
+    try:
+        found = json.loads(text).get("fit")
+    except (ValueError, AttributeError):
+        return None
+    if not isinstance(found, dict) or not isinstance(found.get("rows"), dict):
+        return None
+    return found if set(found["rows"]) <= set(pq.read_schema(path).names) else None
+
+
+def inputs_of(path: str | Path) -> list[str]:
+    """Return the SHA-256 of the files of the table that a file of weights was written from; none where it does not say."""
+    text = _recorded(Path(path))
+    try:
+        found = [] if text is None else json.loads(text).get("inputs")
+    except (ValueError, AttributeError):
+        return []
+    return [str(item) for item in found] if isinstance(found, list) else []
 
 
 def _recorded(path: Path) -> str | None:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from equipoise.data.image_policy import ImagePolicy
 from equipoise.data.samples import Samples
+from equipoise.data.splits import is_held_out
 from equipoise.errors import InputError, LeakageError, listed
 from equipoise.mitigate.training.pair_weights import PairWeights
 from equipoise.pictures.encoding import default_workers
@@ -28,8 +29,6 @@ from equipoise.pictures.reading import Reader, Row
 from equipoise.progress import advance
 from equipoise.train.sampling import alike
 
-HELD_OUT = frozenset({"test", "val", "valid", "validation", "dev", "eval"})
-"""Marks of rows on which nothing is trained; capitals do not matter."""
 AHEAD = 64
 """Pictures that are read ahead of the training."""
 NO_CAPTION = "no caption"
@@ -40,7 +39,7 @@ def held_out_rows(samples: Samples) -> NDArray[np.int64]:
     """Return the indices of the rows that are marked as held out; none where there is no split."""
     if "split" not in samples.roles:
         return np.zeros(0, np.int64)
-    return np.flatnonzero([str(mark).strip().casefold() in HELD_OUT for mark in samples.column("split")])
+    return np.flatnonzero([is_held_out(mark) for mark in samples.column("split")])
 
 
 def refuse_held_out(samples: Samples, held_out: Samples | None, weights: PairWeights | None = None) -> None:
@@ -60,11 +59,11 @@ def refuse_held_out(samples: Samples, held_out: Samples | None, weights: PairWei
             f"{len(shared)} rows would be trained on and audited, the first of them '{min(shared)}'.", REMEDY,
             value=len(shared),
         )  # fmt: skip
-    if weights is not None and (shared := ids.intersection(weights.fit_rows)):
+    if weights is not None and (count := weights.fitted_on(held_out)):
         raise LeakageError(
-            f"The weights were fitted on {len(shared)} of the rows that would be audited.",
-            "Fit them on the training rows.",
-            value=len(shared),
+            f"The weights were fitted on {count} of the rows that would be audited.",
+            "Fit them on the training rows (equipoise balance --rows split=train).",
+            value=count,
         )
     if "image" in held_out.roles:
         paths = {os.path.realpath(held_out.image_path(row)) for row in range(len(held_out))}
