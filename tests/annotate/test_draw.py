@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from equipoise.annotate.draw import Draw, draw_sheet, unescaped, write_sheet
+from equipoise.annotate.draw import Draw, check_sheet, draw_sheet, unescaped, write_sheet
 from equipoise.annotate.sheet import read_sheet
 from equipoise.data.annotated import Annotation, with_annotation
 from equipoise.errors import InputError, MissingColumnError, OutputExistsError

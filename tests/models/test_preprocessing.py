@@ -305,7 +305,7 @@ def test_a_folder_with_the_name_of_a_preprocessing_is_read_as_a_folder(tmp_path,
     monkeypatch.chdir(tmp_path)
     Path("clip").mkdir()
     Path("clip", "preprocessor_config.json").write_text(json.dumps(own))
-    for found in (read_preprocessing(Path("clip")), Checkpoint(Path("clip"), "clip", {}, ()).preprocessing()):
+    for found in (read_preprocessing(Path("clip")), Checkpoint(Path("clip"), "clip", ()).preprocessing()):
         assert (found.size, found.mean) == ((96, 96), (0.1, 0.2, 0.3))
     assert read_preprocessing("clip") == NAMED["clip"]
     assert read_preprocessing("./clip").mean == (0.1, 0.2, 0.3)

@@ -9,7 +9,6 @@ from typing import Any
 
 from equipoise.errors import InputError, OutputExistsError
 
-
 FOLDERS = ("mitigation_out", "ledger_out")
 
 

@@ -16,7 +16,6 @@ from cyclopts import Parameter, Token
 from equipoise.errors import EquipoiseError, InputError
 from equipoise.schema import Failure, Message, Result, note_code
 
-
 LARGEST_SEED = (1 << 63) - 1
 """Every library that is given the seed takes so much, and Parquet keeps it."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from equipoise.errors import InputError
 
 
-def refuse_inputs(out: str | Path, inputs: Iterable[str | Path | None], flag: str = "") -> None:
+def refuse_inputs(out: str | Path, inputs: Iterable[str | os.PathLike[str] | None], flag: str = "") -> None:
     """Refuse an output that is one of the inputs, lies in a folder that is one, or is a folder that holds one.
 
     Parameters
