@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from shared_data import DATA
 
+from equipoise.cli import main
 from equipoise.compare import Comparison
 from equipoise.data.cell_table import CellTable
 from equipoise.mitigate.artefact import load_mitigation
@@ -585,3 +586,19 @@ def test_cells_of_several_days_add_up(run, table, tmp_path):
     assert (ran.code, "'job' is only in the first" in ran.err, "other.parquet" in ran.err) == (2, True, True), ran.err
     ran = run("balance", *files, *BASIC, "--out", tmp_path / "y.parquet")
     assert (ran.code, "only cells add up" in ran.err) == (2, True)
+
+
+def test_duals_of_another_vocabulary_do_not_weigh_cells(tmp_path: Path, capsys) -> None:
+    jobs = ["nurse", "chef", "cook"] * 100
+    rows = {"gender": (["man"] * 2 + ["woman"] * 3) * 60, "occupation": jobs}
+    pq.write_table(pa.table(rows), tmp_path / "all.parquet")
+    pq.write_table(pa.table(rows).filter(pa.array([job != "nurse" for job in jobs])), tmp_path / "some.parquet")
+    words = ["--attribute", "gender", "--labels", "occupation", "--no-controls"]
+    duals, cells = tmp_path / "duals.json", tmp_path / "cells.parquet"
+    some = ["balance", str(tmp_path / "some.parquet"), *words, "--out", str(tmp_path / "a.parquet")]
+    whole = ["balance", str(tmp_path / "all.parquet"), *words, "--out", str(tmp_path / "b.parquet")]
+    assert main([*some, "--duals-out", str(duals)]) == 0
+    assert main([*whole, "--cells-out", str(cells)]) == 0
+    capsys.readouterr()
+    assert main(["balance", str(cells), "--cells", "--apply", str(duals), "--out", str(tmp_path / "c.parquet")]) == 2
+    assert "nurse only in the second" in capsys.readouterr().err.replace("'", "")

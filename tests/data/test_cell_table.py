@@ -17,7 +17,7 @@ from equipoise.data.cell_table import CellTable, from_mapping, group_keys
 from equipoise.data.layout import Layout, Variable
 from equipoise.data.layout_of import layout_of
 from equipoise.data.packing import pack
-from equipoise.errors import InputError, MissingFileError, SchemaError, VocabularyError
+from equipoise.errors import EquipoiseError, InputError, MissingFileError, SchemaError, VocabularyError
 
 RNG = np.random.default_rng(0)
 TABLE = pa.table(
@@ -243,3 +243,24 @@ def test_group_keys(words):
     assert np.array_equal(found[number], keys)
     assert np.array_equal(np.bincount(number), counts)
     assert len(found) == 4
+
+
+def test_no_flipped_bit_of_a_file_of_cells_is_believed(tmp_path) -> None:
+    layout = Layout((Variable("g", "attribute", "values", ("a", "b")), Variable("y", "label", "flag")))
+    cells = CellTable(np.arange(6, dtype=np.uint64), np.arange(1, 7) * 1000, layout, {"g is unknown": 5})
+    cells.to_parquet(tmp_path / "cells.parquet")
+    whole = (tmp_path / "cells.parquet").read_bytes()
+    refused = 0
+    for place in np.random.default_rng(0).choice(len(whole) * 8, 200, replace=False).tolist():
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << (place % 8)
+        (tmp_path / "damaged.parquet").write_bytes(damaged)
+        try:
+            found = CellTable.from_parquet(tmp_path / "damaged.parquet")
+        except EquipoiseError:
+            refused += 1
+            continue
+        np.testing.assert_array_equal(found.keys, cells.keys)
+        np.testing.assert_array_equal(found.counts, cells.counts)
+        assert found.set_aside == cells.set_aside
+    assert refused > 20

@@ -133,6 +133,9 @@ class BalanceRun:
             named = {part for entry in entries for part in (entry, *entry.split(":"))}
             kept = tuple(variable for variable in wide.layout.variables if variable.name in named)
             layout = replace(wide.layout, variables=kept) if kept else wide.layout
+        else:
+            own = tuple(wide.layout.variable(variable.name) for variable in layout.variables)
+            layout.check_same(replace(wide.layout, variables=own), "these duals", "the cells")
         self.read = Rows(wide if layout.id == wide.layout.id else narrowed(wide, layout)[0], wide)
 
     def _count(self, layout: Any, unknown: str) -> None:

@@ -8,6 +8,7 @@ keys with their counts. Billions of rows on a few patterns cost no more than the
 # pyright: reportAttributeAccessIssue=false
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -174,8 +175,16 @@ class CellTable:
             raw = np.ascontiguousarray(self.keys.astype(">u8"))
             keys = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(self), [None, pa.py_buffer(raw)])
         document = {"layout": self.layout.to_dict(), "layout_id": self.layout.id, "set_aside": self.set_aside}
+        document["sha256"] = self._digest()
         text = json.dumps(document, sort_keys=True, ensure_ascii=False)
         return pa.table({"key": keys, "count": pa.array(self.counts)}).replace_schema_metadata({METADATA: text})
+
+    def _digest(self) -> str:
+        """SHA-256 of keys, counts and rows set aside."""
+        found = hashlib.sha256(np.ascontiguousarray(self.keys.astype("<u8")).tobytes())
+        found.update(np.ascontiguousarray(self.counts.astype("<i8")).tobytes())
+        found.update(json.dumps(self.set_aside, sort_keys=True, ensure_ascii=False).encode())
+        return found.hexdigest()
 
     def to_parquet(self, path: str | Path) -> None:
         """Write the cells with their layout; equal cells give equal bytes, and a half-written file is never seen."""
@@ -209,23 +218,27 @@ class CellTable:
 
         try:
             table = pq.read_table(Path(path))
+            table.schema.names  # noqa: B018  names that are no UTF-8 are found out here
         except FileNotFoundError as error:
             raise MissingFileError(f"There is no file '{path}'.", "Name a table of cells.", value=str(path)) from error
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise SchemaError(f"'{path}' is no Parquet file ({error}).", "Name a table of cells.") from error
         raw = (table.schema.metadata or {}).get(METADATA)
         if raw is None:
             raise SchemaError(f"'{path}' is no table of cells of equipoise.", "Count the rows again.", value=str(path))
-        layout, aside = _described(raw, path)
+        layout, aside, digest = _described(raw, path)
         found = cls.from_arrow(table, layout)
-        return cls(found.keys, found.counts, layout, aside)
+        cells = cls(found.keys, found.counts, layout, aside)
+        if cells._digest() != digest:
+            raise SchemaError(f"The cells in '{path}' are not those that were written.", "Count the rows again.")
+        return cells
 
 
-def _described(raw: bytes, path: str | Path) -> tuple[Layout, dict[str, int]]:
-    """Return the layout and the rows set aside of the metadata of a file."""
+def _described(raw: bytes, path: str | Path) -> tuple[Layout, dict[str, int], str]:
+    """Return the layout, the rows set aside and the digest of the metadata of a file."""
     try:
         document = json.loads(raw)
-        if strange := set(document) ^ {"layout", "layout_id", "set_aside"}:
+        if strange := set(document) ^ {"layout", "layout_id", "set_aside", "sha256"}:
             raise ValueError(f"keys that are unknown or missing: {listed(sorted(strange), 5)}")
         if strange := set(document["layout"]) - {"variables", "utility", "utility_bins"}:
             raise ValueError(f"unknown keys of the layout: {listed(sorted(strange), 5)}")
@@ -236,7 +249,7 @@ def _described(raw: bytes, path: str | Path) -> tuple[Layout, dict[str, int]]:
         raise SchemaError(f"The cells in '{path}' are damaged ({said}).", "Count the rows again.") from error
     if layout.id != document["layout_id"]:
         raise SchemaError(f"The layout in '{path}' is not the one it was written with.", "Count the rows again.")
-    return layout, aside
+    return layout, aside, str(document["sha256"])
 
 
 def _whole(value: Any) -> int:
