@@ -73,6 +73,17 @@ def test_the_default_audit_is_what_it_was(faces):
     assert set(rows_of(found.estimates, family="association-pairs")[0]) == set(found.estimates.column_names)
 
 
+def test_all_queries_that_lack_are_named_at_once(faces):
+    with pytest.raises(InputError, match="'association-pairs'.*'representation-prompts'") as caught:
+        eq.audit(faces, queries="occupations", by=["gender"], metrics=METRICS)
+    assert "'association_bias' needs" in str(caught.value)
+    assert "'representation_bias' needs" in str(caught.value)
+    assert caught.value.value == METRICS
+    with pytest.raises(InputError) as caught:
+        eq.audit(faces, queries="occupations", by=["gender"], metrics=["max_skew", METRICS[1]])
+    assert caught.value.value == METRICS[1]
+
+
 def test_a_ledger_is_paired(before, after):
     ledger = eq.compare(before, after, draws=200).ledger.to_pylist()
     rows = {

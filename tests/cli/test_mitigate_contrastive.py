@@ -167,6 +167,7 @@ def test_without_held_out_rows_a_warning_says_that_nothing_was_measured(scene, m
         ({"learning_rate": 1e30, "warmup": 1, "clip_norm": 1e9}, 4, "Lower the learning rate"),
         ({"batch_size": "many"}, 2, "whole number"),
         ({"by": "gender:nothing"}, 2, "nothing"),
+        ({"seed": 1 << 70}, 2, "a seed is at most"),
     ],
 )
 def test_wrong_use_names_the_value_and_leaves_no_model(more, code, says, scene, model, run, tmp_path) -> None:
@@ -174,3 +175,45 @@ def test_wrong_use_names_the_value_and_leaves_no_model(more, code, says, scene, 
     assert found.code == code, found.err
     assert says in found.err
     assert not (tmp_path / "out" / "mitigation.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"bootstrap": 50}, "50 bootstrap draws are too few"),
+        ({"min_group": 0}, "'min_group' is 0"),
+        ({"k": 65}, "k is 65, and there are 64 rows"),
+        ({"margin": "max_scew=0.1"}, "Did you mean 'max_skew'"),
+        ({"margin": "max_skew=2"}, "The margin of 'max_skew' is 2"),
+    ],
+)
+def test_what_the_audit_cannot_do_is_refused_before_the_training(
+    more, says, scene, model, run, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr("equipoise.mitigate.training.contrastive.ContrastiveFineTune.fit", None)
+    found = run(*arguments(scene, model, tmp_path / "out", **more))
+    assert (found.code, says in found.err) == (2, True), found.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_attribute_is_found_where_an_annotation_put_it(scene, model, run, tmp_path) -> None:
+    columns = {"gender_text" if name == "gender" else name: values for name, values in scene.columns().items()}
+    columns["image"] = [str(scene.folder / path) for path in columns["image"]]
+    table = tmp_path / "annotated.parquet"
+    pq.write_table(pa.table(columns), table)
+    words = arguments(scene, model, tmp_path / "out", steps=1)
+    words[words.index(str(scene.table))] = str(table)
+    words.remove("--quiet")
+    found = run(*words, "--json")
+    assert found.code == 0, found.err
+    assert any("'gender' is read from the column 'gender_text'" in one["message"] for one in found.json["warnings"])
+    assert found.json["result"]["attributes"] == ["gender_text"]
+    ledger = Comparison.load(tmp_path / "out" / "ledger").ledger.to_pylist()
+    named = {row["attribute"] for row in ledger if "representation_bias" in row["metric"]}
+    assert named == {"gender_text"}
+    assert {row["targeted"] for row in ledger if "representation_bias" in row["metric"]} == {True}
+
+    columns["gender_image"] = columns["gender_text"]
+    pq.write_table(pa.table(columns), table)
+    found = run(*words)
+    assert (found.code, "'gender_text' and 'gender_image'" in found.err) == (2, True), found.err

@@ -57,7 +57,7 @@ def train(
     targeted, by, renamed = _of_table(existing(table, "table"), targeted, by, common)
     by = list(dict.fromkeys([*targeted, *by]))
     out, weights = given["out"], given["weights"]
-    everything = columns.read(table, attributes_of(by), image=given["image"], caption=given["caption"])
+    everything = columns.read(table, attributes_of(by), renamed=renamed, image=given["image"], caption=given["caption"])
     training, held_out = _divided(everything, pairs(given["rows"], "--rows"), pairs(given["held_out"], "--held-out"))
     queries = _queries(split(given["queries"]) or list(QUERIES), everything.vocabulary, common)
     queries = _named_as(queries or [], renamed, everything.vocabulary)
