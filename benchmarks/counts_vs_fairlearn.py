@@ -25,7 +25,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from equipoise.data.cells import count_cells
+from equipoise.data.cells import count_codes
 from equipoise.metrics import load_metric
 from equipoise.protocols import Counts, Metric
 
@@ -53,7 +53,7 @@ def data(n: int, groups: int, dtype: type = np.int32) -> tuple[np.ndarray, np.nd
 
 def ours(group: np.ndarray, label: np.ndarray, prediction: np.ndarray, groups: int) -> list[Any]:
     """Return the four rates by group and their gaps from codes."""
-    counts = count_cells(group, label, prediction, shape=(groups, 2, 2))
+    counts = count_codes(group, label, prediction, shape=(groups, 2, 2))
     evidence = Counts(counts, 1, counts.sum((1, 2)) >= 30)
     return [metric.statistic(evidence) for metric in METRICS]
 

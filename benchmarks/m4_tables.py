@@ -17,8 +17,12 @@ GENDERS = ("woman", "man", "both", "none")
 
 
 def dense(name: str, seed: int = 11) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return :func:`correlated` of one of ``SETS``."""
+    return correlated(*SETS[name], seed)
+
+
+def correlated(n: int, m: int, c: int, seed: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return attributes (n, m) that go together and labels (n, c) that depend on all of them."""
-    n, m, c = SETS[name]
     rng = np.random.default_rng(seed)
     z = rng.standard_normal(n).astype(np.float32)
     s = np.empty((n, m), bool)

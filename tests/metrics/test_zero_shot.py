@@ -7,7 +7,7 @@ import pytest
 from fairlearn import metrics as fl
 from sklearn.metrics import accuracy_score
 
-from equipoise.data.cells import count_cells
+from equipoise.data.cells import count_codes
 from equipoise.errors import EmbeddingError
 from equipoise.metrics import zero_shot as z
 from equipoise.protocols import Counts
@@ -22,7 +22,7 @@ def rows(n=4000):
 
 @pytest.fixture
 def ours():
-    return Counts(count_cells(*rows(), shape=(3, 4, 4)), None, np.ones(3, dtype=bool))
+    return Counts(count_codes(*rows(), shape=(3, 4, 4)), None, np.ones(3, dtype=bool))
 
 
 def test_predictions_are_the_nearest_class_by_cosine_in_blocks():

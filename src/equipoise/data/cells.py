@@ -21,7 +21,7 @@ MOST_CELLS = 1 << 28
 """Above this many cells a table is refused: it would take more than 2 GiB."""
 
 
-def count_cells(*codes: ArrayLike, shape: Sequence[int], weights: ArrayLike | None = None) -> NDArray[Any]:
+def count_codes(*codes: ArrayLike, shape: Sequence[int], weights: ArrayLike | None = None) -> NDArray[Any]:
     """Return the table of joint counts of several columns of codes.
 
     Parameters

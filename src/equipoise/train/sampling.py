@@ -79,18 +79,18 @@ class Batches:
                 while offset >= len(order):
                     epoch, offset = epoch + 1, 0
                     order = self._epoch(epoch)
-                row = order[offset]
+                row = int(order[offset])
                 offset += 1
                 if not batch.take(row):
                     late.append(row)
             waiting = late
             yield batch.rows, {"epoch": epoch, "offset": offset, "waiting": list(waiting)}
 
-    def _epoch(self, epoch: int) -> list[int]:
+    def _epoch(self, epoch: int) -> NDArray[np.int64]:
         if hasattr(self.sampler, "set_epoch"):
             self.sampler.set_epoch(epoch)
-        rows = [int(row) for row in self.sampler]
-        if not rows:
+        rows = np.fromiter(self.sampler, np.int64)
+        if not rows.size:
             raise InputError("The sampler gives no rows.", "Give some rows a weight above zero.")
         return rows
 

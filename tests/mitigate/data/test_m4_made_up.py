@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from m4_tools import WANTED, Web, constant, correlated, flag_table, flags, measure, of_cells, packed, problem
+from m4_tables import correlated
+from m4_tools import WANTED, Web, constant, flag_table, flags, measure, of_cells, packed, problem
 
 from equipoise.data.cell_table import unpacked
 from equipoise.mitigate.data.dual import apply_duals

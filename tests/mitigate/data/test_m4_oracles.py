@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pytest
-from m4_tools import BASES, WANTED, correlated, measure, problem
+from m4_tables import BASES, correlated
+from m4_tools import WANTED, measure, problem
 from shared_data import DATA
 
 from equipoise.mitigate.data.feasibility import largest_mean

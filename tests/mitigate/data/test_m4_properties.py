@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from m4_tools import WANTED, correlated, flag_table, flags, measure, of_cells, problem
+from m4_tables import correlated
+from m4_tools import WANTED, flag_table, flags, measure, of_cells, problem
 
 from equipoise.data.cell_table import CellTable
 from equipoise.mitigate.data.dual import certificate, dual_value_and_grad, root_of_mean

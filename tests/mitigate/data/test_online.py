@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from m4_tools import WANTED, correlated, flag_table, measure, problem
+from m4_tables import correlated
+from m4_tools import WANTED, flag_table, measure, problem
 
 from equipoise.errors import InputError
 from equipoise.mitigate.data.dual import apply_duals

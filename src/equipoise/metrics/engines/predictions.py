@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise.data.cells import count_cells
+from equipoise.data.cells import count_codes
 from equipoise.errors import InputError, listed
 from equipoise.metrics.classification import GroupAuc
 from equipoise.metrics.engines.ranking import Pool
@@ -85,7 +85,7 @@ class Side:
 def tables(pool: Pool, key: str, sides: Sequence[Side]) -> NDArray[np.int64]:
     """Return counts (G, 3, 3 [, 3]): group, label, prediction of each side in turn."""
     codes = [pool.codes[key], sides[0].y, *(side.p for side in sides)]
-    return count_cells(*codes, shape=(pool.sizes[key], *(CODES,) * (len(sides) + 1)))
+    return count_codes(*codes, shape=(pool.sizes[key], *(CODES,) * (len(sides) + 1)))
 
 
 def draw_tables(pool: Pool, key: str, sides: Sequence[Side], draws: int, seed: int) -> NDArray[np.int64]:

@@ -28,6 +28,7 @@ from equipoise.progress import Watcher
 from equipoise.protocols import DataMitigation
 from equipoise.schema import plain
 from equipoise.store.files import Output, atomic_write
+from equipoise.store.parquet_stream import write_stream
 
 DOCUMENT = "weights.json"
 ROWS = 1 << 18
@@ -129,17 +130,7 @@ def _weighed(piece: Any, mitigation: Any, column: str, status: str) -> Iterator[
 
 
 def _write(path: Path, tables: Iterator[pa.Table], piece: Any) -> None:
-    import pyarrow.parquet as pq
-
-    writer: Any = None
-    try:
-        for table in tables:
-            writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
-            writer.write_table(table)
-    finally:
-        if writer is not None:
-            writer.close()
-    if writer is None:
+    if not write_stream(path, tables):
         raise InputError(f"'{piece[0].path}' has no rows.", "Leave it out.")
 
 

@@ -22,6 +22,7 @@ from equipoise.mitigate.data.selection import copies_of, ids_of, keep, uniform
 from equipoise.protocols import DataMitigation
 from equipoise.store.files import atomic_write
 from equipoise.store.inputs import refuse_inputs
+from equipoise.store.parquet_stream import write_stream
 
 FORMATS = {".txt": "txt", ".jsonl": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
 
@@ -91,7 +92,7 @@ def write_list(
         raise InputError("A list as txt holds ids alone.", "Write jsonl or parquet.", value=extra)
     layout = getattr(mitigation, "layout_", None)
     read = [*([id] if id else []), *extra, *_needed(src, mitigation, layout, weight)]
-    write = {"txt": _txt, "jsonl": _jsonl, "parquet": _parquet}[str(kind)]
+    write = {"txt": _txt, "jsonl": _jsonl, "parquet": write_stream}[str(kind)]
     counts = [0, 0, 0]
     drawn: list[NDArray[np.float64]] = []
 
@@ -173,19 +174,6 @@ def _jsonl(path: Path, tables: Iterator[pa.Table]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         for table in tables:
             file.writelines(f"{json.dumps(row, ensure_ascii=False, default=str)}\n" for row in table.to_pylist())
-
-
-def _parquet(path: Path, tables: Iterator[pa.Table]) -> None:
-    import pyarrow.parquet as pq
-
-    writer: Any = None
-    try:
-        for table in tables:
-            writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
-            writer.write_table(table)
-    finally:
-        if writer is not None:
-            writer.close()
 
 
 def webdataset_filter(mitigation: DataMitigation, tag: Tags, seed: int = 0) -> Callable[[Mapping[str, Any]], bool]:

@@ -24,7 +24,7 @@ from equipoise.mitigate.data.selection import check_scale, checked_weights, comb
 MOST_FOR_TORCH = 1 << 20
 """Rows up to which a ``WeightedRandomSampler`` is given."""
 
-CODES = 1 << 16
+CODES = CHUNK = 1 << 16
 
 
 class BalancedSampler:
@@ -100,7 +100,9 @@ class BalancedSampler:
 
     def __iter__(self) -> Iterator[int]:
         """Yield the row numbers of this rank in the current epoch."""
-        yield from self.drawn()[self.rank :: self.world_size].tolist()
+        rows = self.drawn()[self.rank :: self.world_size]
+        for start in range(0, len(rows), CHUNK):  # a list of 1e8 integers would take gigabytes
+            yield from rows[start : start + CHUNK].tolist()
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch: the next iteration draws other rows, in another order."""

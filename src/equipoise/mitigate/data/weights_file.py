@@ -33,6 +33,7 @@ from equipoise.mitigate.data.keep_lists import webdataset_filter, write_list
 from equipoise.progress import Watcher, advance
 from equipoise.protocols import DataMitigation
 from equipoise.store.files import LOCK, atomic_write, lock, make_folder, remove_leftovers, unwritable
+from equipoise.store.parquet_stream import write_stream
 
 __all__ = ["Written", "fit_of", "fit_record", "webdataset_filter", "write_list", "write_weights"]
 
@@ -144,7 +145,7 @@ def write_weights(
         whole = staging / "whole"
         parts = [staging / f"{number:06d}.arrow" for number in range(count)]
         tables = map(_read_part, parts) if single is None else iter([single])
-        atomic_write(whole, lambda partial: _write_whole(partial, tables))
+        atomic_write(whole, lambda partial: write_stream(partial, tables, row_group_size=PART_ROWS))
         try:
             os.replace(whole, dst)
         except OSError as error:
@@ -304,20 +305,6 @@ def _write_part(path: Path, part: pa.Table) -> None:
 def _read_part(path: Path) -> pa.Table:
     with pa.OSFile(str(path)) as source, pa.ipc.open_file(source) as reader:
         return reader.read_all()
-
-
-def _write_whole(path: Path, tables: Iterator[pa.Table]) -> None:
-    import pyarrow.parquet as pq
-
-    writer: Any = None
-    try:
-        for table in tables:
-            if writer is None:
-                writer = pq.ParquetWriter(path, table.schema, compression="zstd")
-            writer.write_table(table.combine_chunks(), row_group_size=PART_ROWS)
-    finally:
-        if writer is not None:
-            writer.close()
 
 
 def summary_of(path: Path, column: str, status: str, *, resumed: int) -> Written:
